@@ -1,0 +1,139 @@
+// Package handlers is the vocabulary of cancelling: what an action is, what its targets are,
+// what AWS may answer and what each answer means. It knows no AWS SDK, no queue and no clock;
+// it imports the standard library alone, so that every other room can speak these words.
+//
+// A value travels like this. The worker reads a command's parameters by the handler's
+// [Field]s; [Handler.Targets] turns them into [Target]s; each target goes through the
+// handler's Cancel call, in company with others of the same key, and comes back as an
+// [Answer]; where the answer does not tell what became of the target, it goes through the
+// handler's Read call and the [Reading] is judged by [Handler.Judge].
+//
+// One folder below this one is one AWS service. To add one, see ARCHITECTURE.md.
+package handlers
+
+import "context"
+
+// Action names what a command asks for: "service:Operation", the AWS API's own names.
+type Action string
+
+// Service is the part before the colon: "batch".
+func (a Action) Service() string {
+	for i := range len(a) {
+		if a[i] == ':' {
+			return string(a[:i])
+		}
+	}
+	return string(a)
+}
+
+// Place is where a call is made: one account in one region.
+type Place struct {
+	Account string // twelve digits
+	Region  string
+}
+
+// Target is one thing to be stopped.
+type Target struct {
+	// ID names the target in outcomes and in the ledger; unique within its command.
+	ID string
+	// Key is everything besides the id that a cancelling request says. Targets of one place
+	// and equal Key may share a request. Empty is a key like any other.
+	Key string
+	// ReadKey is the same for reads of state.
+	ReadKey string
+	// Pin is what Resolve found (SWF's run id): stored in the ledger before the first call,
+	// so that a later try means the same thing. Empty where nothing is to be resolved.
+	Pin string
+	// Params is the handler's own reading of the parameters, opaque to everybody else. It
+	// must not be changed once Targets has returned it.
+	Params any
+}
+
+// Handler knows one action: how its parameters are read, which calls it makes, and what
+// their answers mean. A handler holds no goroutine, sleep, retry or limiter: it is asked,
+// it makes one request, it answers. Its methods are safe for concurrent use.
+type Handler interface {
+	// Action is the name that commands call it by.
+	Action() Action
+	// Fields are the action's parameters, as AWS documents them. The worker checks a
+	// command against them before Targets is called.
+	Fields() []Field
+	// Targets turns checked parameters into at least one target, in the order of the
+	// parameters. An error is a *FieldError, for rules that Fields cannot say.
+	Targets(p Parameters) ([]Target, error)
+	// Cancel is the cancelling call.
+	Cancel() Call[Answer]
+	// Read is the call that reads the state of targets.
+	Read() Call[Reading]
+	// Judge says what a reading shows about a target, given what was tried. It is pure.
+	// A Status of "" means that it shows nothing: the worker then decides by what it knows.
+	Judge(t Target, tried Tried, r Reading) Answer
+}
+
+// Resolver is implemented by handlers whose parameters may leave open which target is
+// meant (SWF without a runId). Unresolved returns true for a target that needs it.
+type Resolver interface {
+	Unresolved(t Target) bool
+	// Resolve reads what the target's Pin is to be. A Reading with Found false means that
+	// there is nothing to cancel; otherwise its State is the pin.
+	Resolve() Call[Reading]
+}
+
+// Call is one AWS operation as a handler makes it.
+type Call[R any] struct {
+	// Operation is the API's own name, which is also the name of its quota: "CancelJobs".
+	Operation string
+	// Max is the most targets that one request takes; 1 for an API that takes one.
+	Max int
+	// Quota is what AWS publishes for this operation, and ServiceQuota for all operations of
+	// the service together, per account and region. Zero: nothing is published.
+	Quota, ServiceQuota Quota
+	// Do makes one request, at most, for targets of one place and one key, and returns as
+	// many results as there are targets, in their order. The targets have different ids.
+	// Do returns when ctx ends; it does not retry.
+	Do func(ctx context.Context, at Place, targets []Target) []R
+}
+
+// Quota is AWS's token bucket for calls.
+type Quota struct {
+	Rate  float64 // calls a second
+	Burst float64 // calls at once, the bucket's size
+}
+
+// Answer is what is known of one target after a call, or after a reading was judged.
+type Answer struct {
+	// Status is what became of the target, where the answer shows it. Empty with a nil Err
+	// means that the request was taken and the state is to be read.
+	Status Status
+	// Before and After are AWS states, where the answer tells them.
+	Before, After string
+	// Err is AWS's refusal, or why there was no answer. It may stand beside a Status (a
+	// denied target), or alone: then its Class says what is to be done.
+	Err *Error
+	// RequestID is AWS's id of the request.
+	RequestID string
+}
+
+// Reading is the state of one target as AWS tells it.
+type Reading struct {
+	// Found is false where AWS answered and does not know the target.
+	Found bool
+	// State is AWS's own word for it.
+	State string
+	// Detail is what else the handler's Judge needs; opaque to everybody else.
+	Detail any
+	// Err is set where the state could not be read.
+	Err *Error
+	// RequestID is AWS's id of the request.
+	RequestID string
+}
+
+// Tried is what the worker knows of the cancelling calls made for a target.
+type Tried struct {
+	// Taken: AWS answered a cancelling call for this target with success.
+	Taken bool
+	// Unsure: a call may have reached AWS and was never answered, or with a 5xx.
+	Unsure bool
+	// Refusal is the last final refusal of a cancelling call, if any.
+	Refusal *Error
+}

@@ -1,0 +1,17 @@
+// Package lane paces and coalesces calls that share a quota. It knows no AWS service and no
+// Watermill: it is given items, keys, quotas and a function that makes one request, and it
+// owns every retry within the worker.
+//
+// An item travels like this. Do puts it among those that wait under its key. When the quota
+// has a token, the lane takes the items of one key, up to the largest request, and runs them
+// together. Each item comes back with a [Verdict]: done, or throttled, or unavailable, in which
+// case it waits again after a full-jitter backoff and the lane slows down; or refused, in which
+// case the request is run again in halves, until the one item that is at fault stands alone.
+//
+// Items that are ready wait for nothing but tokens, with one exception: a request that could
+// still take more waits while [Options.PartFilled] requests of its key are under way. So at
+// rest nothing is delayed, and under load requests are full. There is no batching timer.
+//
+// No item's context rules a request that it shares: once an item is in a request, Do waits
+// for that request. The request's own context ends at [Lane.Close] alone.
+package lane

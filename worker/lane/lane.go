@@ -1,0 +1,186 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Verdict is what one request meant for one of its items. The set is closed.
+type Verdict int
+
+const (
+	// Done: the item has its answer, whatever it is.
+	Done Verdict = iota + 1
+	// Throttled: the item is to be run again, and the quota was exceeded.
+	Throttled
+	// Unavailable: the item is to be run again; there was no answer, or a 5xx.
+	Unavailable
+	// Refused: the request as a whole was refused for what may be one item's fault. It is
+	// run again in halves; for an item alone it is as good as Done.
+	Refused
+)
+
+// ErrDraining is returned for items that had not begun when the lane was drained.
+var ErrDraining = errors.New("lane: draining")
+
+// PanicError is returned for an item alone in a request that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic in a call: %v", e.Value) }
+
+// Options says how a lane runs its requests.
+type Options[T any] struct {
+	// Max is the most different ids of one request; at least 1.
+	Max int
+	// PartFilled is how many requests of a key may be under way before one that is not full
+	// has to wait; 0 means 2.
+	PartFilled int
+	// InFlight is the most requests of a key that are under way; 0 means 64.
+	InFlight int
+	// Quotas are what each request takes a token from: its operation's, its service's.
+	Quotas []*Quota
+	// Run makes one request. Each element of batch holds the items of one id: they are the
+	// same target, asked for by several callers, and share its verdict. It returns as many
+	// verdicts as elements, in order. It is called on many goroutines.
+	Run func(ctx context.Context, key string, batch [][]T) []Verdict
+}
+
+// Item is one thing to be run.
+type Item[T any] struct {
+	Key   string // what may share a request
+	ID    string // items of equal Key and ID are the same target
+	Value T
+}
+
+// Lane paces and coalesces. Its methods are safe for concurrent use.
+type Lane[T any] struct {
+	o      Options[T]
+	ctx    context.Context // of requests; ends at Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	keys     map[string]*keyed[T]
+	ring     []*keyed[T] // keys with something waiting, in the order of their turns
+	delayed  delayed[T]  // what backs off
+	inFlight int         // requests under way
+	grantAt  time.Time   // when the token that was reserved may be spent; zero: none is
+	timer    *time.Timer
+	draining bool
+	stats    Stats
+	breaker  breaker
+}
+
+// Stats counts what a lane did since it was made.
+type Stats struct {
+	Requests    int // requests made
+	Items       int // different ids in them
+	Throttled   int // items that came back throttled
+	Unavailable int // items that came back unavailable
+	Waiting     int // different ids that wait now, those in backoff included
+	InFlight    int // requests under way now
+	Down        bool
+}
+
+// New returns a lane. Close it to end its requests and its timer.
+func New[T any](o Options[T]) *Lane[T] {
+	if o.PartFilled == 0 {
+		o.PartFilled = 2
+	}
+	if o.InFlight == 0 {
+		o.InFlight = 64
+	}
+	l := &Lane[T]{o: o, keys: make(map[string]*keyed[T])}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// Do runs items and returns an error for each, in order, once every one of them is done. The
+// error is nil for an item that came back Done (or Refused alone); ctx's cause for one that
+// was not in a request when ctx ended; ErrDraining; or a *PanicError.
+func (l *Lane[T]) Do(ctx context.Context, items ...Item[T]) []error {
+	w := &waiter{left: len(items), errs: make([]error, len(items)), done: make(chan struct{})}
+	if len(items) == 0 {
+		return w.errs
+	}
+	entries := make([]*entry[T], len(items))
+	l.mu.Lock()
+	for i, it := range items {
+		entries[i] = &entry[T]{waiter: w, index: i, value: it.Value}
+		if l.draining {
+			entries[i].finish(ErrDraining)
+			continue
+		}
+		l.addLocked(it, entries[i])
+	}
+	l.pumpLocked()
+	l.mu.Unlock()
+	select {
+	case <-w.done:
+		return w.errs
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	for _, e := range entries {
+		l.withdrawLocked(e, context.Cause(ctx))
+	}
+	l.pumpLocked()
+	l.mu.Unlock()
+	<-w.done
+	return w.errs
+}
+
+// Stats returns the lane's counts.
+func (l *Lane[T]) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Down = l.breaker.open()
+	s.InFlight = l.inFlight
+	for _, k := range l.keys {
+		s.Waiting += k.live
+		for _, b := range k.pieces {
+			s.Waiting += len(b.shares)
+		}
+	}
+	for _, b := range l.delayed {
+		s.Waiting += len(b.shares)
+	}
+	return s
+}
+
+// Drain makes every item that is not in a request return ErrDraining, now and from now on.
+// Requests under way go on; what would have to be run again returns ErrDraining.
+func (l *Lane[T]) Drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	for _, k := range l.keys {
+		finish(k.waiting, ErrDraining)
+		for _, b := range k.pieces {
+			finish(b.shares, ErrDraining)
+		}
+		k.waiting, k.pieces, k.live = nil, nil, 0
+		clear(k.byID)
+	}
+	for _, b := range l.delayed {
+		finish(b.shares, ErrDraining)
+	}
+	l.delayed, l.ring = nil, nil
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// Close drains, ends the requests under way, and waits for them.
+func (l *Lane[T]) Close() {
+	l.Drain()
+	l.cancel()
+	l.wg.Wait()
+}

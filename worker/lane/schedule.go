@@ -1,0 +1,239 @@
+package lane
+
+import (
+	"container/heap"
+	"runtime/debug"
+	"time"
+)
+
+// pumpLocked starts whatever can be started, and sets the timer for what cannot yet.
+func (l *Lane[T]) pumpLocked() {
+	if l.draining {
+		return
+	}
+	now := time.Now()
+	l.wakeLocked(now)
+	for !l.grantAt.After(now) && l.breaker.allows(now, l.inFlight) {
+		k := l.nextLocked()
+		if k == nil {
+			break
+		}
+		if l.grantAt.IsZero() {
+			l.grantAt = now
+			for _, q := range l.o.Quotas {
+				if at := q.reserve(now); at.After(l.grantAt) {
+					l.grantAt = at
+				}
+			}
+			if l.grantAt.After(now) {
+				break
+			}
+		}
+		l.grantAt = time.Time{}
+		l.rotateLocked()
+		l.startLocked(k.cut(l.o.Max))
+	}
+	l.setTimerLocked(now)
+}
+
+// nextLocked brings to the front of the ring, and returns, the key whose turn it is among those
+// that have a request to make. The turn is not over until the request starts.
+func (l *Lane[T]) nextLocked() *keyed[T] {
+	for range len(l.ring) {
+		k := l.ring[0]
+		if k.live == 0 && len(k.pieces) == 0 {
+			l.ring = l.ring[1:]
+			k.inRing = false
+			l.forgetLocked(k)
+			continue
+		}
+		full := k.live >= l.o.Max || len(k.pieces) > 0
+		if k.inFlight < l.o.PartFilled || full && k.inFlight < l.o.InFlight {
+			return k
+		}
+		l.rotateLocked()
+	}
+	return nil
+}
+
+func (l *Lane[T]) rotateLocked() {
+	l.ring = append(l.ring[1:], l.ring[0])
+}
+
+func (l *Lane[T]) startLocked(b *batch[T]) {
+	k := b.key
+	if len(b.shares) == 0 {
+		l.forgetLocked(k)
+		return
+	}
+	k.inFlight++
+	l.inFlight++
+	l.stats.Requests++
+	l.stats.Items += len(b.shares)
+	values := make([][]T, len(b.shares))
+	for i, s := range b.shares {
+		s.place = inRequest
+		values[i] = make([]T, len(s.entries))
+		for j, e := range s.entries {
+			values[i][j] = e.value
+		}
+	}
+	l.wg.Go(func() {
+		verdicts, panicked := l.run(k.key, values)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		k.inFlight--
+		l.inFlight--
+		l.judgeLocked(b, verdicts, panicked)
+		l.forgetLocked(k)
+		l.pumpLocked()
+	})
+}
+
+func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *PanicError) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return l.o.Run(l.ctx, key, values), nil
+}
+
+// judgeLocked does with each share of a request what its verdict asks for.
+func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicError) {
+	var again, halve []*share[T]
+	throttled, unavailable := 0, 0
+	for i, s := range b.shares {
+		verdict := Refused
+		if panicked == nil {
+			verdict = verdicts[i]
+		}
+		switch verdict {
+		case Done:
+			finish(b.shares[i:i+1], nil)
+		case Throttled:
+			throttled++
+			again = append(again, s)
+		case Unavailable:
+			unavailable++
+			again = append(again, s)
+		case Refused:
+			halve = append(halve, s)
+		}
+	}
+	now := time.Now()
+	l.stats.Throttled += throttled
+	l.stats.Unavailable += unavailable
+	l.breaker.note(now, unavailable == len(b.shares))
+	if throttled > 0 {
+		for _, q := range l.o.Quotas {
+			q.slow(now)
+		}
+	}
+	switch {
+	case len(halve) == 1 && panicked != nil:
+		finish(halve, panicked)
+	case len(halve) == 1:
+		finish(halve, nil)
+	default:
+		l.halveLocked(b.key, halve)
+	}
+	l.backOffLocked(b, again, now)
+}
+
+// halveLocked makes two pieces of what was refused as a whole.
+func (l *Lane[T]) halveLocked(k *keyed[T], shares []*share[T]) {
+	shares = l.stillWanted(shares)
+	for middle := (len(shares) + 1) / 2; len(shares) > 0; middle = len(shares) {
+		k.pieces = append(k.pieces, &batch[T]{key: k, shares: shares[:middle:middle], piece: true})
+		shares = shares[middle:]
+	}
+	if len(k.pieces) > 0 {
+		l.enterRingLocked(k)
+	}
+}
+
+// backOffLocked lets shares wait before they are run again.
+func (l *Lane[T]) backOffLocked(b *batch[T], shares []*share[T], now time.Time) {
+	shares = l.stillWanted(shares)
+	if len(shares) == 0 {
+		return
+	}
+	tries := 0
+	for _, s := range shares {
+		tries = max(tries, s.tries)
+		s.tries++
+	}
+	heap.Push(&l.delayed, &batch[T]{
+		key: b.key, shares: shares, piece: b.piece, until: now.Add(backoff(tries)),
+	})
+}
+
+// stillWanted keeps what is to be run again and answers for the rest.
+func (l *Lane[T]) stillWanted(shares []*share[T]) []*share[T] {
+	if l.draining {
+		finish(shares, ErrDraining)
+		return nil
+	}
+	kept := shares[:0:0]
+	for _, s := range shares {
+		entries := s.entries[:0:0]
+		for _, e := range s.entries {
+			if e.gone != nil {
+				e.finish(e.gone)
+				continue
+			}
+			entries = append(entries, e)
+		}
+		s.entries = entries
+		if len(entries) > 0 {
+			s.place = inBatch
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// wakeLocked puts back what has backed off for long enough.
+func (l *Lane[T]) wakeLocked(now time.Time) {
+	for len(l.delayed) > 0 && !l.delayed[0].until.After(now) {
+		b := heap.Pop(&l.delayed).(*batch[T])
+		if !b.piece {
+			l.putBackLocked(b.key, b.shares)
+			continue
+		}
+		b.key.pieces = append(b.key.pieces, b)
+		l.keys[b.key.key] = b.key
+		l.enterRingLocked(b.key)
+	}
+}
+
+// setTimerLocked sets the timer for the next moment at which something can be started. What
+// only waits for a request under way needs none: its end pumps.
+func (l *Lane[T]) setTimerLocked(now time.Time) {
+	var at time.Time
+	earliest := func(t time.Time) {
+		if t.After(now) && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	earliest(l.grantAt)
+	if len(l.delayed) > 0 {
+		earliest(l.delayed[0].until)
+	}
+	if len(l.ring) > 0 {
+		earliest(l.breaker.probeAt)
+	}
+	if at.IsZero() {
+		return
+	}
+	if l.timer == nil {
+		l.timer = time.AfterFunc(at.Sub(now), func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.pumpLocked()
+		})
+		return
+	}
+	l.timer.Reset(at.Sub(now))
+}
