@@ -10,25 +10,26 @@ import (
 type Class int
 
 const (
-	// Throttled: AWS asks for fewer calls. Costs time, never a try.
+	// Throttled means that AWS asks for fewer calls. Costs time, never a try.
 	Throttled Class = iota + 1
-	// Unavailable: AWS answered that it cannot now (5xx). Whether the request took effect
-	// is not known.
+	// Unavailable means that AWS answered that it cannot now (5xx). Whether the request took
+	// effect is not known.
 	Unavailable
-	// Unanswered: no answer came; the request may have arrived.
+	// Unanswered means that no answer came; the request may have arrived.
 	Unanswered
-	// Refused: the request as a whole was refused for what may be one target's fault. Alone
-	// in its request, the target carries the refusal.
+	// Refused means that the request as a whole was refused for what may be one target's
+	// fault. Alone in its request, the target carries the refusal.
 	Refused
-	// Unsettled: AWS refused this target in words that do not say how it ended: read its state.
+	// Unsettled means that AWS refused this target in words that do not say how it ended: read
+	// its state.
 	Unsettled
-	// NoSuchTarget: AWS does not know the target.
+	// NoSuchTarget means that AWS does not know the target.
 	NoSuchTarget
-	// VersionMismatch: expectedVersion did not match.
+	// VersionMismatch means that expectedVersion did not match.
 	VersionMismatch
-	// NotAuthorized: AWS refused for want of permission.
+	// NotAuthorized means that AWS refused for want of permission.
 	NotAuthorized
-	// Final: AWS answered something final that is none of the above.
+	// Final means that AWS answered something final that is none of the above.
 	Final
 )
 

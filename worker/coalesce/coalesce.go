@@ -8,6 +8,7 @@ package coalesce
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -33,6 +34,8 @@ type Group[T, R any] struct {
 
 	mu       sync.Mutex
 	waiting  []entry[T, R]
+	cut      int // how many of the waiting items are known to fit the next request
+	cutBytes int // the sum of their sizes
 	inFlight int
 	idle     chan struct{} // closed when nothing waits or is under way; nil when nobody asks
 }
@@ -55,8 +58,13 @@ func New[T, R any](o Options[T], do func(items []T) []R) *Group[T, R] {
 }
 
 // Do sends one item and waits for its result. When ctx ends first it returns ctx's error,
-// and the item may yet be sent: no caller's context rules a shared request.
+// and the item may yet be sent: no caller's context rules a shared request. When ctx has
+// ended before, the item is not sent.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
+	if err := ctx.Err(); err != nil {
+		var none R
+		return none, err
+	}
 	result := make(chan R, 1)
 	g.Go(item, func(r R) { result <- r })
 	select {
@@ -102,30 +110,31 @@ func (g *Group[T, R]) startLocked() {
 		if !full && g.inFlight >= g.o.PartFilled {
 			return
 		}
-		batch := make([]entry[T, R], n)
-		copy(batch, g.waiting)
-		rest := copy(g.waiting, g.waiting[n:])
-		clear(g.waiting[rest:])
-		g.waiting = g.waiting[:rest]
+		batch := slices.Clone(g.waiting[:n])
+		// What is sent must not be kept alive from here; append makes a new array in time.
+		clear(g.waiting[:n])
+		g.waiting = g.waiting[n:]
+		g.cut, g.cutBytes = 0, 0
 		g.inFlight++
 		go g.send(batch)
 	}
 }
 
 // cutLocked returns how many of the waiting items the next request takes, and whether it
-// could take no more.
+// could take no more. It goes on from where it stopped the last time, so that an item is
+// looked at once however often it is asked.
 func (g *Group[T, R]) cutLocked() (n int, full bool) {
-	bytes := 0
-	for n < len(g.waiting) && n < g.o.Max {
+	for g.cut < len(g.waiting) && g.cut < g.o.Max {
 		if g.o.MaxBytes > 0 {
-			bytes += g.o.Size(g.waiting[n].item)
-			if bytes > g.o.MaxBytes && n > 0 {
-				return n, true
+			size := g.o.Size(g.waiting[g.cut].item)
+			if g.cut > 0 && g.cutBytes+size > g.o.MaxBytes {
+				return g.cut, true
 			}
+			g.cutBytes += size
 		}
-		n++
+		g.cut++
 	}
-	return n, n == g.o.Max
+	return g.cut, g.cut == g.o.Max || g.o.MaxBytes > 0 && g.cutBytes >= g.o.MaxBytes
 }
 
 func (g *Group[T, R]) send(batch []entry[T, R]) {

@@ -105,6 +105,7 @@ type TargetProgress struct {
 	Code      string `json:"code,omitempty"`
 	Message   string `json:"message,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
+	ByRead    bool   `json:"byRead,omitzero"` // it was read from the target's state
 }
 
 // Attempts counts the AWS calls made for a command.

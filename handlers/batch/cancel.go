@@ -1,0 +1,143 @@
+package batch
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	sdk "github.com/aws/aws-sdk-go-v2/service/batch"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// stop makes one bulk call for jobs of one reason.
+type stop func(ctx context.Context, c client, jobs []string, reason string) (bulk, error)
+
+// bulk is what CancelJobs and TerminateJobs both answer.
+type bulk struct {
+	taken     []string
+	refused   []refusal
+	requestID string
+}
+
+// refusal is one item of a bulk answer's errors.
+type refusal struct{ job, code, message *string }
+
+func cancelJobs(ctx context.Context, c client, jobs []string, reason string) (bulk, error) {
+	out, err := c.CancelJobs(ctx, &sdk.CancelJobsInput{Jobs: jobs, Reason: &reason})
+	if err != nil {
+		return bulk{}, err
+	}
+	b := bulk{taken: out.Successful}
+	b.requestID, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
+	for _, e := range out.Errors {
+		b.refused = append(b.refused, refusal{e.Job, e.Code, e.Message})
+	}
+	return b, nil
+}
+
+func terminateJobs(ctx context.Context, c client, jobs []string, reason string) (bulk, error) {
+	out, err := c.TerminateJobs(ctx, &sdk.TerminateJobsInput{Jobs: jobs, Reason: &reason})
+	if err != nil {
+		return bulk{}, err
+	}
+	b := bulk{taken: out.Successful}
+	b.requestID, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
+	for _, e := range out.Errors {
+		b.refused = append(b.refused, refusal{e.Job, e.Code, e.Message})
+	}
+	return b, nil
+}
+
+// Codes of a request that was refused as a whole: Batch does not say which job was at fault.
+var wholeCodes = handlers.Codes{
+	"ClientException":     handlers.Refused,
+	"ValidationException": handlers.Refused,
+}
+
+// Codes of one job's refusal inside a 200 (facts/aws.json: CancelJobs.response). Those that
+// are not here mean the same as from every service.
+var itemCodes = handlers.Codes{
+	"ClientException":     handlers.Unsettled,
+	"ValidationException": handlers.Unsettled,
+}
+
+func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+	answers := make([]handlers.Answer, len(targets))
+	b, err := h.stop(ctx, h.clients(at), ids(targets), targets[0].Key)
+	if err != nil {
+		e, id := classify(err)
+		for i := range answers {
+			answers[i] = refused(e, id)
+		}
+		return answers
+	}
+	// By job and not by position: Batch promises no order.
+	taken := make(map[string]bool, len(b.taken))
+	for _, job := range b.taken {
+		taken[bare(job)] = true
+	}
+	refusals := make(map[string]*handlers.Error, len(b.refused))
+	for _, r := range b.refused {
+		refusals[bare(aws.ToString(r.job))] = itemError(r)
+	}
+	for i, t := range targets {
+		switch e := refusals[bare(t.ID)]; {
+		case e != nil:
+			// Rules over a success that stands beside it: to ask again costs a call, to
+			// believe the success could report what never happened.
+			answers[i] = refused(e, b.requestID)
+		case taken[bare(t.ID)]:
+			answers[i] = handlers.Answer{RequestID: b.requestID}
+		default:
+			// The request arrived, and what it did to this job nobody knows: the same as a
+			// job whose answer was lost on the way.
+			answers[i] = refused(unanswered("Batch's answer does not name the job"), b.requestID)
+		}
+	}
+	return answers
+}
+
+func itemError(r refusal) *handlers.Error {
+	e := &handlers.Error{Code: aws.ToString(r.code), Message: aws.ToString(r.message)}
+	e.Class = handlers.ClassOf(e.Code, itemCodes, 0)
+	if e.Class == handlers.Final {
+		// A code that is not documented does not say how the job ended; its state does.
+		e.Class = handlers.Unsettled
+	}
+	return e
+}
+
+// classify is the class of a request that failed as a whole.
+func classify(err error) (*handlers.Error, string) {
+	e, id := handlers.Classify(err, wholeCodes)
+	if e.Class == handlers.Final {
+		// A refusal that is not documented may be one job's fault like one that is.
+		e.Class = handlers.Refused
+	}
+	return e, id
+}
+
+func refused(e *handlers.Error, requestID string) handlers.Answer {
+	a := handlers.Answer{Err: e, RequestID: requestID}
+	if e.Class == handlers.NotAuthorized {
+		a.Status = handlers.Denied
+	}
+	return a
+}
+
+func unanswered(message string) *handlers.Error {
+	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
+}
+
+func ids(targets []handlers.Target) []string {
+	ids := make([]string, len(targets))
+	for i, t := range targets {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+// bare is a job's id without the ARN around it ("arn:…:job/ID"): an answer may name a job
+// otherwise than the request did. Job ids have no slash.
+func bare(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }

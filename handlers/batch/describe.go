@@ -1,0 +1,56 @@
+package batch
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	sdk "github.com/aws/aws-sdk-go-v2/service/batch"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// detail is what a reading tells beside the state.
+type detail struct {
+	// cancelled and terminated: Batch took a request of that kind, from whomever.
+	cancelled, terminated bool
+	// reason is Batch's statusReason; of a job that was stopped, the reason that was sent.
+	reason string
+}
+
+func (h *handler) describe(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
+	readings := make([]handlers.Reading, len(targets))
+	out, err := h.clients(at).DescribeJobs(ctx, &sdk.DescribeJobsInput{Jobs: ids(targets)})
+	if err != nil {
+		e, id := classify(err)
+		return fill(readings, handlers.Reading{Err: e, RequestID: id})
+	}
+	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+	if out.Jobs == nil {
+		// Not the empty list by which Batch says that it knows none of them.
+		return fill(readings, handlers.Reading{Err: unanswered("Batch's answer has no list of jobs"), RequestID: id})
+	}
+	jobs := make(map[string]handlers.Reading, len(out.Jobs))
+	for _, j := range out.Jobs {
+		r := handlers.Reading{Found: true, State: string(j.Status), RequestID: id, Detail: detail{
+			cancelled:  aws.ToBool(j.IsCancelled),
+			terminated: aws.ToBool(j.IsTerminated),
+			reason:     aws.ToString(j.StatusReason),
+		}}
+		jobs[bare(aws.ToString(j.JobId))] = r
+	}
+	for i, t := range targets {
+		r, found := jobs[bare(t.ID)]
+		if !found {
+			r.RequestID = id
+		}
+		readings[i] = r
+	}
+	return readings
+}
+
+func fill(readings []handlers.Reading, r handlers.Reading) []handlers.Reading {
+	for i := range readings {
+		readings[i] = r
+	}
+	return readings
+}

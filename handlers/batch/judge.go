@@ -1,0 +1,80 @@
+package batch
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/batch/types"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// Judge says what a job's state shows. Batch has no state for "cancelled": a job that was
+// stopped is FAILED, flagged isCancelled or isTerminated, and its reason is the one that was
+// sent. Where ours is a reason that others send too (handlers.DefaultReason), ours and theirs
+// cannot be told apart.
+//
+// An array parent and a multi-node job are judged by their own state: a PENDING parent that
+// is flagged stays PENDING until its children have ended, and is accepted until then.
+func (h *handler) Judge(t handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
+	a := handlers.Answer{After: r.State, RequestID: r.RequestID}
+	d, _ := r.Detail.(detail)
+	switch {
+	case r.Err != nil:
+		a.Err = r.Err
+	case !r.Found:
+		a.Status = handlers.NotFound
+	default:
+		h.judgeState(&a, t, tried, d)
+	}
+	return a
+}
+
+func (h *handler) judgeState(a *handlers.Answer, t handlers.Target, tried handlers.Tried, d detail) {
+	switch state := types.JobStatus(a.After); state {
+	case types.JobStatusSucceeded:
+		a.Status = handlers.AlreadyEnded
+	case types.JobStatusFailed:
+		a.Status = endedBy(t, tried, d)
+	case types.JobStatusStarting, types.JobStatusRunning:
+		if !h.stopsRunning {
+			a.Status = handlers.NotCancellable
+			return
+		}
+		// CancelJob does not stop a job as far as this: only the other flag is a sign.
+		judgeStopping(a, tried, d.terminated)
+	case types.JobStatusSubmitted, types.JobStatusPending, types.JobStatusRunnable:
+		judgeStopping(a, tried, d.cancelled || d.terminated)
+	default: // A state that AWS added since: no end that is known here.
+		judgeStopping(a, tried, d.cancelled || d.terminated)
+	}
+}
+
+// endedBy is the status of a FAILED job.
+func endedBy(t handlers.Target, tried handlers.Tried, d detail) handlers.Status {
+	ours, _ := t.Params.(string)
+	switch {
+	case !d.cancelled && !d.terminated:
+		return handlers.AlreadyEnded
+	case tried == (handlers.Tried{}):
+		// Nothing was called: whoever sent the reason, it was before.
+		return handlers.AlreadyCancelled
+	case d.reason == ours:
+		return handlers.Cancelled
+	default:
+		return handlers.AlreadyCancelled
+	}
+}
+
+// judgeStopping judges a job that has not ended. flagged: its state shows that Batch took a
+// request that will stop it.
+func judgeStopping(a *handlers.Answer, tried handlers.Tried, flagged bool) {
+	switch {
+	case tried.Taken:
+		a.Status = handlers.Accepted
+	case tried.Refusal != nil && (!tried.Unsure || !flagged):
+		// Batch's last word. A flag is another's, unless a call of ours may have arrived.
+		a.Status, a.Err = handlers.Failed, tried.Refusal
+		if a.Err.Class == handlers.NotAuthorized {
+			a.Status = handlers.Denied
+		}
+	case flagged:
+		a.Status = handlers.Accepted
+	}
+}

@@ -1,0 +1,214 @@
+package awssim
+
+import (
+	"hash/fnv"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
+)
+
+// Fault says what may go wrong with requests of one kind. All chances are from 0 (never) to 1
+// (always) and are drawn each for itself, in the order of the fields.
+type Fault struct {
+	// Late is the chance that a request takes LateBy longer, before anything is done.
+	Late   float64
+	LateBy time.Duration
+	// Unsent is the chance that the connection is cut before anything is done.
+	Unsent float64
+	// Broken is the chance of a 5xx in place of doing anything; Denied that of a refusal for
+	// want of permission.
+	Broken, Denied float64
+	// Doubtful is the chance of a 5xx after the request was carried out; Lost the chance that
+	// the connection is cut then.
+	Doubtful, Lost float64
+	// Items is the chance, for each item of a bulk request, that it fails in an answer that
+	// is otherwise 200. It has no meaning for operations without per-item answers.
+	Items float64
+	// ItemCode, where set, is the code of such an item; otherwise it is drawn from those
+	// that the service has for passing errors.
+	ItemCode string
+	// Slow is the chance, for each item, that its change of state takes SlowBy longer.
+	Slow   float64
+	SlowBy time.Duration
+	// Times, where above 0, spares an item that was seen so often before.
+	Times int
+	// Match, where set, spares the items for which it returns false.
+	Match func(item string) bool
+}
+
+// Faults are rules by "service:Operation", "service:*" or "*"; the first of these that has a
+// rule is the one that counts.
+type Faults map[string]Fault
+
+// FaultKind names what was done to a request, in the history.
+type FaultKind string
+
+// The faults that befall a whole request.
+const (
+	NoFault  FaultKind = ""
+	Unsent   FaultKind = "unsent"
+	Broken   FaultKind = "broken"
+	Denied   FaultKind = "denied"
+	Doubtful FaultKind = "doubtful"
+	Lost     FaultKind = "lost"
+	Down     FaultKind = "down" // by SetDown
+	Hung     FaultKind = "hung" // by SetHang, and never answered
+)
+
+type faults struct {
+	seed uint64
+
+	mu    sync.Mutex
+	rules Faults
+	// seen counts requests by operation and item, for operations that have a rule.
+	seen map[sighting]uint32
+}
+
+type sighting struct{ service, operation, item string }
+
+func newFaults(seed uint64, rules Faults) *faults {
+	return &faults{seed: seed, rules: maps.Clone(rules), seen: map[sighting]uint32{}}
+}
+
+func (f *faults) set(rules Faults) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rules = maps.Clone(rules)
+}
+
+// draw notes that a request's items were seen and returns what befalls it; nil for nothing.
+func (f *faults) draw(s *service.Service, operation string, items []string) *draws {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rule, ok := f.rules[s.Name+":"+operation]
+	if !ok {
+		rule, ok = f.rules[s.Name+":*"]
+	}
+	if !ok {
+		rule, ok = f.rules["*"]
+	}
+	if !ok {
+		return nil
+	}
+	d := &draws{rule: rule, seed: f.seed, service: s, operation: operation, seen: make(map[string]uint32, len(items))}
+	for _, item := range items {
+		if _, twice := d.seen[item]; twice {
+			continue
+		}
+		key := sighting{s.Name, operation, item}
+		d.seen[item] = f.seen[key]
+		f.seen[key]++
+	}
+	if matching := slices.Collect(d.spared(maps.Keys(d.seen))); len(matching) > 0 {
+		d.smallest = slices.Min(matching)
+		d.any = true
+	}
+	return d
+}
+
+// draws are the faults of one request.
+type draws struct {
+	rule      Fault
+	seed      uint64
+	service   *service.Service
+	operation string
+	seen      map[string]uint32
+	smallest  string // of the items that the rule does not spare
+	any       bool   // there is such an item
+}
+
+// spared leaves out the items that the rule spares.
+func (d *draws) spared(items func(func(string) bool)) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for item := range items {
+			if d.hits(item) && !yield(item) {
+				return
+			}
+		}
+	}
+}
+
+func (d *draws) hits(item string) bool {
+	if d.rule.Times > 0 && d.seen[item] >= uint32(d.rule.Times) {
+		return false
+	}
+	return d.rule.Match == nil || d.rule.Match(item)
+}
+
+// roll returns a number of 64 even bits for one item and one question.
+func (d *draws) roll(question, item string) uint64 {
+	h := fnv.New64a()
+	for _, part := range [...]string{question, d.service.Name, d.operation, item} {
+		_, _ = h.Write([]byte(part))
+		_, _ = h.Write([]byte{0xff}) // in no UTF-8 text: parts cannot run into each other
+	}
+	// FNV leaves its high bits uneven for short texts; the finisher of SplitMix64 spreads them.
+	x := h.Sum64() ^ d.seed*0x9e3779b97f4a7c15 ^ uint64(d.seen[item])<<32
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func (d *draws) happens(chance float64, question, item string) bool {
+	if chance <= 0 {
+		return false
+	}
+	return float64(d.roll(question, item)>>11)/(1<<53) < chance
+}
+
+// delay is how much longer the whole request takes.
+func (d *draws) delay() time.Duration {
+	if d == nil || !d.any || !d.happens(d.rule.Late, "late", d.smallest) {
+		return 0
+	}
+	return d.rule.LateBy
+}
+
+// whole is what befalls the whole request.
+func (d *draws) whole() FaultKind {
+	if d == nil || !d.any {
+		return NoFault
+	}
+	for _, may := range [...]struct {
+		chance float64
+		kind   FaultKind
+	}{
+		{d.rule.Unsent, Unsent},
+		{d.rule.Broken, Broken},
+		{d.rule.Denied, Denied},
+		{d.rule.Doubtful, Doubtful},
+		{d.rule.Lost, Lost},
+	} {
+		if d.happens(may.chance, string(may.kind), d.smallest) {
+			return may.kind
+		}
+	}
+	return NoFault
+}
+
+// failure is the 5xx that the whole request is answered with.
+func (d *draws) failure() *service.Error {
+	return d.service.Broken[d.roll("which", d.smallest)%uint64(len(d.service.Broken))]
+}
+
+// Fails implements service.Draws.
+func (d *draws) Fails(item string) *service.Error {
+	if !d.hits(item) || len(d.service.ItemErrors) == 0 || !d.happens(d.rule.Items, "item", item) {
+		return nil
+	}
+	if d.rule.ItemCode != "" {
+		return &service.Error{Code: d.rule.ItemCode, Message: "Asked for as a fault."}
+	}
+	return d.service.ItemErrors[d.roll("which item error", item)%uint64(len(d.service.ItemErrors))]
+}
+
+// Slow implements service.Draws.
+func (d *draws) Slow(item string) time.Duration {
+	if !d.hits(item) || !d.happens(d.rule.Slow, "slow", item) {
+		return 0
+	}
+	return d.rule.SlowBy
+}

@@ -1,0 +1,169 @@
+package awssim
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
+)
+
+// maxBody bounds a request body: above the largest that a service here takes (SQS, 1 MiB of
+// messages, escaped in JSON), below what would hurt.
+const maxBody = 8 << 20
+
+// request is one HTTP request, once it is known what it asks for.
+type request struct {
+	service   *service.Service
+	operation service.Operation
+	call      service.Call
+	wire      service.Request
+}
+
+// identify finds out what an HTTP request asks for. Service and region come from the
+// credential scope; of a request that is not signed, the service comes from X-Amz-Target,
+// the form's Action or the path, and the region is the default one. On an error the request
+// is filled as far as it was understood.
+func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
+	req := &request{call: service.Call{RequestID: s.ids.next(), Base: "http://" + r.Host, Region: s.options.Region}}
+	if r.TLS != nil {
+		req.call.Base = "https://" + r.Host
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		return req, &service.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Message: err.Error()}
+	}
+	req.wire = service.Request{Body: body, Header: r.Header}
+
+	key, region, name := scope(r.Header.Get("Authorization"))
+	req.call.AccessKey = key
+	req.call.Account = s.accountOf(key)
+	if region != "" {
+		req.call.Region = region
+	}
+	target := r.Header.Get("X-Amz-Target")
+	isForm := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	if isForm {
+		if req.wire.Form, err = service.ParseForm(body); err != nil {
+			return req, service.Refuse("MalformedQueryString", "%v", err)
+		}
+	}
+	for _, candidate := range s.services {
+		if name != "" && candidate.Name != name {
+			continue
+		}
+		if op, ok := s.find(req, candidate, r, target, isForm); ok {
+			req.service, req.call.Service, req.call.Operation = candidate, candidate.Name, op
+			req.operation = candidate.Operations[op]
+			return req, nil
+		}
+		if name != "" {
+			req.service, req.call.Service = candidate, name
+			break
+		}
+	}
+	asked := target
+	switch {
+	case asked != "":
+	case isForm:
+		asked = "Action " + req.wire.Form.Text("Action")
+	default:
+		asked = r.Method + " " + r.URL.Path
+	}
+	return req, &service.Error{
+		Status: http.StatusBadRequest, Code: "UnknownOperationException",
+		Message: fmt.Sprintf("this box has no %q of service %q", asked, name),
+	}
+}
+
+// find returns the operation of one service that a request names.
+func (s *Sim) find(req *request, in *service.Service, r *http.Request, target string, isForm bool) (operation string, ok bool) {
+	switch in.Protocol {
+	case service.JSON10, service.JSON11:
+		prefix, op, cut := strings.Cut(target, ".")
+		if !cut || prefix != in.Target {
+			return "", false
+		}
+		_, ok = in.Operations[op]
+		return op, ok
+	case service.Query:
+		op := req.wire.Form.Text("Action")
+		_, ok = in.Operations[op]
+		return op, ok && isForm
+	case service.REST:
+		if target != "" || isForm {
+			return "", false
+		}
+		for name, op := range in.Operations {
+			if values, matches := matchPath(op.Path, r.URL.EscapedPath()); matches && op.Method == r.Method {
+				req.wire.Path, req.wire.Query = values, r.URL.Query()
+				return name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// matchPath matches a path against a pattern, segment by segment.
+func matchPath(pattern, path string) (values map[string]string, ok bool) {
+	want, got := strings.Split(pattern, "/"), strings.Split(strings.TrimSuffix(path, "/"), "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	for i, segment := range want {
+		if !strings.HasPrefix(segment, "{") {
+			if segment != got[i] {
+				return nil, false
+			}
+			continue
+		}
+		value, err := url.PathUnescape(got[i])
+		if err != nil || value == "" {
+			return nil, false
+		}
+		if values == nil {
+			values = map[string]string{}
+		}
+		values[strings.Trim(segment, "{}")] = value
+	}
+	return values, true
+}
+
+// scope reads access key, region and service from a SigV4 Authorization header:
+// "AWS4-HMAC-SHA256 Credential=KEY/20261121/us-east-1/sqs/aws4_request, …".
+func scope(authorization string) (key, region, name string) {
+	_, rest, ok := strings.Cut(authorization, "Credential=")
+	if !ok {
+		return "", "", ""
+	}
+	rest, _, _ = strings.Cut(rest, ",")
+	parts := strings.Split(strings.TrimSpace(rest), "/")
+	if len(parts) < 5 {
+		return "", "", ""
+	}
+	// An access key has no slash; should one have, the scope is still the last four parts.
+	n := len(parts)
+	return strings.Join(parts[:n-4], "/"), parts[n-3], parts[n-2]
+}
+
+// accountOf returns the account in which an access key's calls run.
+func (s *Sim) accountOf(key string) string {
+	if account, ok := s.sts.AccountOf(key); ok {
+		return account
+	}
+	if isAccount(key) {
+		return key
+	}
+	return s.options.Account
+}
+
+func isAccount(s string) bool {
+	if len(s) != 12 {
+		return false
+	}
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}

@@ -1,0 +1,121 @@
+package awssim
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rescindhq/rescind/internal/awssim/batch"
+	"github.com/rescindhq/rescind/internal/awssim/sqs"
+)
+
+// This file is what the process around the box does without a request: it passes no quota,
+// meets no fault and is not in the history. Everything is in the default account and region
+// unless it says otherwise.
+
+// Job is a Batch job; see the batch package.
+type Job = batch.Job
+
+// JobChange is a change of state that a Batch job makes by itself.
+type JobChange = batch.Change
+
+// Message is a message as it lies on a queue.
+type Message = sqs.Message
+
+// Depth counts what is on a queue.
+type Depth = sqs.Depth
+
+// CreateQueue makes a queue with CreateQueue's attributes, or finds the one of that name, and
+// returns its URL, which begins with [Options.BaseURL].
+func (s *Sim) CreateQueue(name string, attributes map[string]string) (url string, err error) {
+	if err := s.sqs.Create(s.options.Region, s.options.Account, name, attributes); err != nil {
+		return "", err
+	}
+	return s.options.BaseURL + "/" + s.options.Account + "/" + name, nil
+}
+
+// CreateQueueWithDeadLetters makes a queue NAME and its dead-letter queue NAME-dlq, to which
+// a message goes after so many receives, and returns both URLs.
+func (s *Sim) CreateQueueWithDeadLetters(name string, maxReceives int, attributes map[string]string) (url, dead string, err error) {
+	dead, err = s.CreateQueue(name+"-dlq", map[string]string{"MessageRetentionPeriod": "1209600"})
+	if err != nil {
+		return "", "", err
+	}
+	policy, err := json.Marshal(map[string]any{"deadLetterTargetArn": s.QueueARN(dead), "maxReceiveCount": maxReceives})
+	if err != nil {
+		return "", "", fmt.Errorf("writing the redrive policy of %s: %w", name, err)
+	}
+	all := map[string]string{"RedrivePolicy": string(policy)}
+	for attribute, value := range attributes {
+		all[attribute] = value
+	}
+	url, err = s.CreateQueue(name, all)
+	return url, dead, err
+}
+
+// QueueARN returns the ARN of a queue named by its URL, its ARN, or its bare name.
+func (s *Sim) QueueARN(queue string) string {
+	if strings.HasPrefix(queue, "arn:") {
+		return queue
+	}
+	account, name := s.options.Account, queue
+	if parts := strings.Split(queue, "/"); len(parts) > 1 {
+		account, name = parts[len(parts)-2], parts[len(parts)-1]
+	}
+	return "arn:aws:sqs:" + s.options.Region + ":" + account + ":" + name
+}
+
+// Messages returns what is on a queue (URL, ARN or name) in the order of arrival, without
+// receiving it.
+func (s *Sim) Messages(queue string) []Message { return s.sqs.Messages(s.QueueARN(queue)) }
+
+// Depth counts what is on a queue (URL, ARN or name).
+func (s *Sim) Depth(queue string) Depth { return s.sqs.Depth(s.QueueARN(queue)) }
+
+// Send puts messages without attributes on a queue (URL, ARN or name).
+func (s *Sim) Send(queue string, bodies ...string) error {
+	for _, body := range bodies {
+		if _, err := s.sqs.Put(context.Background(), s.QueueARN(queue), body, nil, "AIDA"+s.options.Account, ""); err != nil {
+			return fmt.Errorf("sending to %s: %w", queue, err)
+		}
+	}
+	return nil
+}
+
+// CreateTopic makes a topic, or finds it, and returns its ARN.
+func (s *Sim) CreateTopic(name string) (arn string, err error) {
+	return s.sns.Create(s.options.Region, s.options.Account, name, nil)
+}
+
+// Subscribe subscribes a queue (URL, ARN or name) to a topic; raw delivers the messages as
+// they are, otherwise they come in a notification.
+func (s *Sim) Subscribe(topicARN, queue string, raw bool) (arn string, err error) {
+	return s.sns.Subscribe(topicARN, s.QueueARN(queue), map[string]string{"RawMessageDelivery": strconv.FormatBool(raw)})
+}
+
+// PutJobs puts Batch jobs in, or replaces those with the same id, account and region.
+func (s *Sim) PutJobs(jobs ...Job) {
+	jobs = slices.Clone(jobs)
+	for i := range jobs {
+		jobs[i].Account = cmp.Or(jobs[i].Account, s.options.Account)
+		jobs[i].Region = cmp.Or(jobs[i].Region, s.options.Region)
+	}
+	s.batch.Put(jobs...)
+}
+
+// Job returns a Batch job as it stands now; ok is false where there is none.
+func (s *Sim) Job(id string) (_ Job, ok bool) {
+	return s.batch.Job(s.options.Account, s.options.Region, id)
+}
+
+// JobIn is Job for another account or region.
+func (s *Sim) JobIn(account, region, id string) (_ Job, ok bool) {
+	return s.batch.Job(account, region, id)
+}
+
+// Jobs returns all Batch jobs as they stand now, in the order in which they were put in.
+func (s *Sim) Jobs() []Job { return s.batch.Jobs(s.options.Account, s.options.Region) }

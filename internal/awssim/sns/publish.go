@@ -1,0 +1,220 @@
+package sns
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
+	"github.com/rescindhq/rescind/internal/awssim/sqs"
+)
+
+// maxSize bounds a message and the sum of a batch, bodies and attributes together
+// (API_PublishBatch: 262,144 bytes unless the topic's MaximumMessageSize says more, which
+// this box does not act on).
+const maxSize = 256 << 10
+
+// message is what is published.
+type message struct {
+	id         string
+	body       string
+	subject    string
+	group      string
+	attributes map[string]sqs.Attribute
+	sent       time.Time
+}
+
+type (
+	publishOutput struct {
+		MessageID string `xml:"MessageId"`
+	}
+	publishBatchOutput struct {
+		Successful []publishedEntry `xml:"Successful>member"`
+		Failed     []failedEntry    `xml:"Failed>member"`
+	}
+	publishedEntry struct {
+		ID        string `xml:"Id"`
+		MessageID string `xml:"MessageId"`
+	}
+	failedEntry struct {
+		ID          string `xml:"Id"`
+		Code        string `xml:"Code"`
+		Message     string `xml:"Message"`
+		SenderFault bool   `xml:"SenderFault"`
+	}
+)
+
+const entriesField = "PublishBatchRequestEntries"
+
+// bodyItem names a message that has no id yet.
+func bodyItem(body string) string {
+	sum := md5.Sum([]byte(body))
+	return hex.EncodeToString(sum[:])
+}
+
+func publishItems(in *service.Form) []string { return []string{bodyItem(in.Text("Message"))} }
+
+func publishBatchItems(in *service.Form) []string {
+	entries := in.List(entriesField)
+	items := make([]string, len(entries))
+	for i, e := range entries {
+		items[i] = bodyItem(e.Text("Message"))
+	}
+	return items
+}
+
+func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*publishOutput, error) {
+	m, err := read(in)
+	if err != nil {
+		return nil, err
+	}
+	if m.size() > maxSize {
+		return nil, invalid("Message too long")
+	}
+	s.mu.Lock()
+	t, err := s.topicLocked(in)
+	if err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	to := s.acceptLocked(t, m)
+	s.mu.Unlock()
+	s.deliver(ctx, m, to)
+	return &publishOutput{m.id}, nil
+}
+
+func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *service.Form) (*publishBatchOutput, error) {
+	entries := in.List(entriesField)
+	if err := checkBatch(entries); err != nil {
+		return nil, err
+	}
+	messages := make([]*message, len(entries))
+	errs := make([]error, len(entries))
+	total := 0
+	for i, e := range entries {
+		messages[i], errs[i] = read(e)
+		total += messages[i].size()
+	}
+	if total > maxSize {
+		return nil, service.Refuse("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
+	}
+	s.mu.Lock()
+	t, err := s.topicLocked(in)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	out := &publishBatchOutput{}
+	for i, e := range entries {
+		id := e.Text("Id")
+		if failure := c.Fails(bodyItem(messages[i].body)); failure != nil && errs[i] == nil {
+			errs[i] = failure
+		}
+		if errs[i] != nil {
+			c.FailedItems++
+			out.Failed = append(out.Failed, failed(id, errs[i]))
+			continue
+		}
+		s.mu.Lock()
+		to := s.acceptLocked(t, messages[i])
+		s.mu.Unlock()
+		s.deliver(ctx, messages[i], to)
+		out.Successful = append(out.Successful, publishedEntry{id, messages[i].id})
+	}
+	return out, nil
+}
+
+func failed(id string, err error) failedEntry {
+	f := failedEntry{ID: id, Code: "InternalError", Message: err.Error()}
+	var refused *service.Error
+	if errors.As(err, &refused) {
+		f.Code, f.Message, f.SenderFault = refused.Code, refused.Message, !refused.Receiver()
+	}
+	return f
+}
+
+// checkBatch holds a batch to the errors of API_PublishBatch.
+func checkBatch(entries []*service.Form) error {
+	if len(entries) == 0 {
+		return service.Refuse("EmptyBatchRequest", "The batch request doesn't contain any entries.")
+	}
+	if len(entries) > 10 {
+		return service.Refuse("TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible (more than 10).")
+	}
+	seen := map[string]bool{}
+	for _, e := range entries {
+		id := e.Text("Id")
+		if id == "" || len(id) > 80 || strings.Trim(id, plain) != "" {
+			return service.Refuse("InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification.")
+		}
+		if seen[id] {
+			return service.Refuse("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// read reads a message from a request or an entry. On an error it still returns what was read.
+func read(in *service.Form) (*message, error) {
+	m := &message{body: in.Text("Message"), subject: in.Text("Subject"), group: in.Text("MessageGroupId")}
+	if m.body == "" {
+		return m, invalid("Empty message")
+	}
+	if !utf8.ValidString(m.body) {
+		return m, invalid("Message must be valid UTF-8")
+	}
+	if in.Text("MessageStructure") == "json" {
+		var by map[string]string
+		if json.Unmarshal([]byte(m.body), &by) != nil || by["default"] == "" {
+			return m, invalid("Message Structure - No default entry in JSON message body")
+		}
+		m.body = by["default"]
+		if own, ok := by["sqs"]; ok {
+			m.body = own
+		}
+	}
+	for _, e := range in.List("MessageAttributes") {
+		name, value := e.Text("Name"), e.At("Value")
+		a := sqs.Attribute{DataType: value.Text("DataType"), StringValue: value.Text("StringValue")}
+		if value.Has("BinaryValue") {
+			var err error
+			if a.BinaryValue, err = base64.StdEncoding.DecodeString(value.Text("BinaryValue")); err != nil {
+				return m, service.Refuse("ParameterValueInvalid", "The message attribute '%s' has a BinaryValue that is not base64.", name)
+			}
+		}
+		if name == "" || a.DataType == "" || a.StringValue == "" && len(a.BinaryValue) == 0 {
+			return m, service.Refuse("ParameterValueInvalid", "The message attribute '%s' must contain a non-empty type and value.", name)
+		}
+		if m.attributes == nil {
+			m.attributes = map[string]sqs.Attribute{}
+		}
+		m.attributes[name] = a
+	}
+	return m, nil
+}
+
+func (m *message) size() int {
+	n := len(m.body)
+	for name, a := range m.attributes {
+		n += len(name) + len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
+	}
+	return n
+}
+
+// acceptLocked gives a message its id and returns who is to have it.
+func (s *SNS) acceptLocked(t *topic, m *message) []*subscription {
+	sum := md5.Sum([]byte(m.body))
+	key := binary.BigEndian.Uint64(sum[:8])
+	s.bodies[key]++
+	m.id = uuid(s.seed, t.arn, m.body, s.bodies[key])
+	m.sent = time.Now()
+	return t.subscriptions
+}

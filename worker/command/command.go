@@ -1,0 +1,105 @@
+// Package command is what comes in: one request to cancel, read from the body of a queue
+// message and checked against everything that is known before anything is sent. It knows the
+// actions by their [handlers.Handler]s; it knows no queue, no ledger and no AWS SDK, asks no
+// clock, and does not judge what the worker may do (accounts, regions, expiry): that is for
+// the worker's guards.
+//
+// A body travels like this. [Decoder.Decode] takes the command out of its envelope
+// (today there is only the bare command, which has none); the command's members are found
+// (members.go); each is held to the rules of the contract (decode.go, text.go); its
+// parameters are held to the action's own fields (parameters.go) and turned into targets.
+// What breaks a rule comes back as an [*Error] that names the field and the rule.
+package command
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// MaxBytes is the largest command, without its envelope: 256 KiB.
+const MaxBytes = 256 * 1024
+
+// Message is what Decode must know of the queue message besides its body.
+type Message struct {
+	ID string // SQS's message id
+}
+
+// Command is one checked request to cancel. It is not changed once Decode has returned it,
+// and may then be read by any number of goroutines.
+type Command struct {
+	// ID is the idempotency key. A command that brings none has the id of its innermost
+	// envelope: "sqs:" and the message id.
+	ID     string
+	Action handlers.Action
+	// Parameters is the JSON object as it was sent. It shares the memory of the body.
+	Parameters []byte
+	// Params are the same, checked, with the API's own reason filled in.
+	Params handlers.Parameters
+	// Targets are what the handler made of Params; at least one.
+	Targets []handlers.Target
+	// Account and Region are the worker's own where the command names none.
+	Account, Region string
+	// Reason, RequestedBy and Campaign are empty where the command does not say.
+	Reason, RequestedBy, Campaign string
+	// ExpiresAt bounds the beginning of any cancelling call, in UTC; zero: no bound.
+	ExpiresAt time.Time
+	// Confirm is how long to look for proof; nil: the worker's default. Until confirmation is
+	// built it is nil or zero.
+	Confirm *time.Duration
+	// DryRun asks that nothing be called.
+	DryRun bool
+}
+
+// Place is where the command's calls are made.
+func (c *Command) Place() handlers.Place {
+	return handlers.Place{Account: c.Account, Region: c.Region}
+}
+
+// Key is the command's key in the ledger: its id, in a key space of its own for a dry run
+// ("/" cannot stand in an id).
+func (c *Command) Key() string {
+	if c.DryRun {
+		return "dry/" + c.ID
+	}
+	return c.ID
+}
+
+// Fingerprint tells whether two commands ask for the same: SHA-256 over the canonical JSON
+// (RFC 8785) of account, action, parameters as sent, and region. RFC 8785 writes every number
+// as a double, in which whole numbers beyond 2^53 run together; Decode refuses those, so that
+// commands that differ have fingerprints that differ. Parameters that are not JSON, which
+// Decode never returns, are hashed as they stand.
+func (c *Command) Fingerprint() [32]byte {
+	// Quoting fails only on text that is not UTF-8, and then writes U+FFFD for it.
+	text := make([]byte, 0, len(c.Parameters)+256)
+	text = append(text, `{"account":`...)
+	text, _ = jsontext.AppendQuote(text, c.Account)
+	text = append(text, `,"action":`...)
+	text, _ = jsontext.AppendQuote(text, c.Action)
+	text = append(text, `,"parameters":`...)
+	text = append(text, c.Parameters...)
+	text = append(text, `,"region":`...)
+	text, _ = jsontext.AppendQuote(text, c.Region)
+	text = append(text, '}')
+	canonical := jsontext.Value(text)
+	_ = canonical.Canonicalize() // on an error the text stays as it is
+	return sha256.Sum256(canonical)
+}
+
+// Error is a command that cannot be read or breaks a rule. As a sentence it is the field and
+// the rule. It unwraps to a [*handlers.FieldError].
+type Error struct {
+	// Field is the path from the command's root, "body" where the body itself is at fault.
+	handlers.FieldError
+	// Command holds what could be read and kept its own rules, for the outcome to name: ID,
+	// Action (known or not), Account, Region, Reason, RequestedBy, Campaign, ExpiresAt and
+	// DryRun. What could not is zero. Where the body was read to its end and does not say, ID,
+	// Account and Region are filled as in a sound command.
+	Command Command
+}
+
+func (e *Error) Unwrap() error { return &e.FieldError }

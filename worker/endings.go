@@ -1,0 +1,207 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"go.uber.org/zap"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/command"
+	"github.com/rescindhq/rescind/worker/lane"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/outcome"
+	"github.com/rescindhq/rescind/worker/queue"
+)
+
+// describe writes the outcome of a journey whose targets have all ended. internal is set where
+// it ended because its handling panicked too often.
+func (r *road) describe(j *journey, internal *lane.PanicError) ([]byte, error) {
+	d := r.about(j.lease, j.command)
+	d.Targets = make([]outcome.Target, len(j.targets))
+	for i, t := range j.targets {
+		d.Targets[i] = t.told()
+		if t.byRead {
+			d.ConfirmedBy = outcome.ConfirmedByPoll
+		}
+	}
+	d.Status, d.Verdict, d.Counts = outcome.Of(d.Targets)
+	d.Resumed = j.resumed
+	if j.kept != nil {
+		d.Code, d.Message = j.kept.code, j.kept.message
+	}
+	if internal != nil {
+		d.Code, d.Message = outcome.CodeInternal, internal.Error()
+	}
+	j.mu.Lock()
+	d.Attempts = outcome.Attempts(j.attempts)
+	j.mu.Unlock()
+	return outcome.Encode(r.o.Name, j.token.Key, d)
+}
+
+// told is what the outcome says of a target.
+func (t *target) told() outcome.Target {
+	a := t.answer
+	told := outcome.Target{
+		ID: t.ID, Status: a.Status, Before: a.Before, After: a.After, RequestID: a.RequestID, Verdict: t.verdict,
+	}
+	if a.Err != nil {
+		told.Code, told.Message = a.Err.Code, a.Err.Message
+	}
+	return told
+}
+
+// about is what every outcome says of a command and its message.
+func (r *road) about(l *queue.Lease, c *command.Command) outcome.Data {
+	return outcome.Data{
+		CommandID: c.ID, Action: c.Action, Account: c.Account, Region: c.Region,
+		Reason: c.Reason, RequestedBy: c.RequestedBy, Campaign: c.Campaign, DryRun: c.DryRun,
+		Sender:     l.SenderID,
+		EnqueuedAt: l.SentAt, ReceivedAt: l.ReceivedAt, FinishedAt: time.Now(), Worker: r.name,
+	}
+}
+
+// invalid ends a message whose command cannot be read or breaks a rule.
+func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
+	r.bury(ctx, l, func(claim ledger.Claim) ([]byte, *queue.Mark, error) {
+		d := r.about(l, &bad.Command)
+		d.Status, d.Verdict = handlers.Invalid, handlers.NotRun
+		d.Code, d.Message = outcome.CodeInvalid, bad.Error()
+		d.Resumed = claim.Resumed
+		event, err := outcome.Encode(r.o.Name, claim.Token.Key, d)
+		return event, &queue.Mark{Reason: bad.Error(), Field: bad.Field, CommandID: bad.Command.ID}, err
+	})
+}
+
+// broken counts a panic that befell a message before its command was claimed, and ends the
+// message when it was the last one allowed.
+func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicError) {
+	r.log.Error("handling a message panicked", zap.String("message", l.MessageID), zap.Error(panicked), zap.ByteString("stack", panicked.Stack))
+	r.bury(ctx, l, func(claim ledger.Claim) ([]byte, *queue.Mark, error) {
+		if claim.Progress.Panics+1 < panicsMost {
+			return nil, nil, nil
+		}
+		d := r.about(l, &command.Command{})
+		d.Status, d.Verdict = handlers.Failed, handlers.NotStopped
+		d.Code, d.Message = outcome.CodeInternal, panicked.Error()
+		d.Resumed = claim.Resumed
+		event, err := outcome.Encode(r.o.Name, claim.Token.Key, d)
+		return event, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error()}, err
+	})
+}
+
+// bury claims a message under its own id, and ends it as last says. Where last has no outcome
+// yet, the message has panicked once more and is released.
+func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) ([]byte, *queue.Mark, error)) {
+	key := "msg:" + l.MessageID
+	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
+	if err != nil {
+		l.Release(0)
+		return
+	}
+	switch claim.State {
+	case ledger.Ended:
+		r.again(ctx, l, claim.Outcome)
+		return
+	case ledger.Held:
+		l.Release(time.Until(claim.Until))
+		return
+	case ledger.OtherContent:
+		// SQS gives no two messages one id, so this is not the body that was claimed before.
+		r.log.Error("message came back with another body", zap.String("message", l.MessageID))
+	case ledger.Claimed:
+	}
+	event, mark, err := last(claim)
+	switch {
+	case err != nil:
+		r.log.Error("outcome not written; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
+		l.Release(time.Minute)
+	case event == nil:
+		p := claim.Progress
+		p.Panics++
+		_ = r.memory.release(ctx, claim.Token, p) // a lost count costs one more try
+		l.Release(panicDelay(p.Panics))
+	default:
+		r.conclude(ctx, l, claim.Token, event, mark)
+	}
+}
+
+// panicked counts a panic that befell a claimed command, and ends the command when it was the
+// last one allowed.
+func (r *road) panicked(ctx context.Context, j *journey, panicked *lane.PanicError) {
+	r.log.Error("handling a command panicked", zap.String("command", j.command.ID), zap.Error(panicked), zap.ByteString("stack", panicked.Stack))
+	j.mu.Lock()
+	j.panics++
+	panics := j.panics
+	j.mu.Unlock()
+	if panics < panicsMost {
+		_ = r.memory.release(ctx, j.token, j.progress()) // a lost count costs one more try
+		j.lease.Release(panicDelay(panics))
+		return
+	}
+	for _, t := range j.targets {
+		if !t.ended {
+			t.end(handlers.Answer{
+				Status: handlers.Failed, RequestID: t.answer.RequestID,
+				Err: &handlers.Error{Class: handlers.Final, Code: outcome.CodeInternal, Message: panicked.Error()},
+			})
+		}
+	}
+	event, err := r.describe(j, panicked)
+	if err != nil {
+		r.log.Error("outcome not written; the message will come back", zap.String("command", j.command.ID), zap.Error(err))
+		j.lease.Release(time.Minute)
+		return
+	}
+	r.conclude(ctx, j.lease, j.token, event, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error(), CommandID: j.command.ID})
+}
+
+// panicDelay lets what made a command panic pass, if it passes: 2 s, then 4 s.
+func panicDelay(panics int) time.Duration { return time.Second << panics }
+
+// markOf is the mark of the message that a stored outcome belongs to, nil where that is to be
+// deleted.
+func markOf(event []byte) *queue.Mark {
+	e, err := outcome.Parse(event)
+	if err != nil {
+		return nil
+	}
+	d := e.Data
+	if d.Status == handlers.Invalid {
+		return &queue.Mark{Reason: d.Message, CommandID: d.CommandID}
+	}
+	if d.Code == outcome.CodeInternal {
+		return &queue.Mark{Reason: outcome.CodeInternal + ": " + d.Message, CommandID: d.CommandID}
+	}
+	return nil
+}
+
+// publish publishes an outcome as it was stored.
+func (w *Worker) publish(ctx context.Context, event []byte) error {
+	e, err := outcome.Parse(event)
+	if err != nil {
+		return fmt.Errorf("reading a stored outcome: %w", err)
+	}
+	m := message.NewMessageWithContext(ctx, e.ID, event)
+	for name, value := range outcome.Attributes(e.Data) {
+		m.Metadata.Set(name, value)
+	}
+	if err := w.publisher.Publish(w.o.TopicARN, m); err != nil {
+		return err
+	}
+	w.metrics.published(e.Data.Action.Service(), e.Data.Status)
+	return nil
+}
+
+// reused is a command whose id stands for another one.
+func reused(c *command.Command) *command.Error {
+	return &command.Error{
+		FieldError: handlers.FieldError{
+			Field: "id", Rule: fmt.Sprintf("was used before for a command with another action, parameters, account or region: %q; give this one a new id", c.ID),
+		},
+		Command: *c,
+	}
+}

@@ -1,0 +1,179 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/command"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/queue"
+)
+
+// journey is one command, claimed, on the road.
+type journey struct {
+	lease   *queue.Lease
+	command *command.Command
+	handler handlers.Handler
+	at      handlers.Place
+	token   ledger.Token
+	resumed bool
+	targets []*target
+	kept    *refusal // why it was not called, or not called on; nil: it was
+	// stored is what the ledger knew of each target when the claim was made, and the pins that
+	// were resolved since. Written before any call, by the road alone.
+	stored map[string]ledger.TargetProgress
+
+	left chan struct{} // closed when the journey is over, whatever came of it
+	lost atomic.Bool   // the claim was lost to another worker
+
+	mu           sync.Mutex
+	claimedUntil time.Time
+	begun        chan struct{} // closed once the ledger knows that calls begin; nil: not asked yet
+	panics       int
+	acceptedAt   time.Time
+	attempts     ledger.Attempts
+}
+
+func newJourney(l *queue.Lease, c *command.Command, h handlers.Handler, claim ledger.Claim) *journey {
+	j := &journey{
+		lease: l, command: c, handler: h, left: make(chan struct{}), token: claim.Token, resumed: claim.Resumed,
+		at: handlers.Place{Account: c.Account, Region: c.Region}, stored: claim.Progress.Targets,
+		panics: claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
+	}
+	for _, t := range c.Targets {
+		made := &target{Target: t, journey: j}
+		made.restore(claim.Progress)
+		j.targets = append(j.targets, made)
+	}
+	return j
+}
+
+// progress is what the ledger is to know of the journey. The caller holds no target's fields
+// in another goroutine.
+func (j *journey) progress() ledger.Progress {
+	p := ledger.Progress{Targets: make(map[string]ledger.TargetProgress, len(j.targets))}
+	for _, t := range j.targets {
+		p.Begun = p.Begun || t.begun
+		if known := t.known(); known != (ledger.TargetProgress{}) {
+			p.Targets[t.ID] = known
+		}
+	}
+	if p.Begun {
+		for _, t := range j.targets {
+			p.Targets[t.ID] = t.known()
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p.Panics, p.AcceptedAt, p.Attempts = j.panics, j.acceptedAt, j.attempts
+	return p
+}
+
+// count notes one call, and its error if any.
+func (j *journey) count(err *handlers.Error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.attempts.Calls++
+	if err == nil {
+		return
+	}
+	switch err.Class {
+	case handlers.Throttled:
+		j.attempts.Throttled++
+	case handlers.Unavailable, handlers.Unanswered:
+		j.attempts.Unavailable++
+	case handlers.Refused, handlers.Unsettled, handlers.NoSuchTarget, handlers.VersionMismatch,
+		handlers.NotAuthorized, handlers.Final:
+	}
+	j.attempts.LastError = err.Error()
+	if j.attempts.FirstError == "" {
+		j.attempts.FirstError = j.attempts.LastError
+	}
+}
+
+// accepted notes when AWS first took a cancelling request.
+func (j *journey) accepted() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.acceptedAt.IsZero() {
+		j.acceptedAt = time.Now()
+	}
+}
+
+func (j *journey) renewed(until time.Time) {
+	j.mu.Lock()
+	j.claimedUntil = until
+	j.mu.Unlock()
+}
+
+func (j *journey) lose() { j.lost.Store(true) }
+
+func (j *journey) isLost() bool { return j.lost.Load() }
+
+// begin writes down, before a cancelling request is made, that the commands in it have begun.
+// It is also where a worker that was stopped for longer than a lease finds out that its
+// claims were lost: their targets are marked so and left out of the request.
+func (m *memory) begin(ctx context.Context, batch [][]*target) {
+	var updates []ledger.Update
+	var mine []*journey
+	var others []chan struct{}
+	now := time.Now()
+	for _, same := range batch {
+		for _, t := range same {
+			j := t.journey
+			j.mu.Lock()
+			switch {
+			case j.begun == nil || isClosed(j.begun) && now.After(j.claimedUntil):
+				j.begun = make(chan struct{})
+				mine = append(mine, j)
+				updates = append(updates, ledger.Update{Token: j.token, Progress: j.beginningLocked()})
+			case !isClosed(j.begun):
+				others = append(others, j.begun)
+			}
+			j.mu.Unlock()
+		}
+	}
+	if len(updates) > 0 {
+		until := now.Add(claimLease)
+		for i, err := range m.progress(ctx, updates...) {
+			if err != nil {
+				mine[i].lose()
+			} else {
+				mine[i].renewed(until)
+			}
+			close(mine[i].begun)
+		}
+	}
+	for _, begun := range others {
+		<-begun
+	}
+}
+
+// beginningLocked is the progress written before a command's first call: every target may have
+// been called from then on, those excepted that were ended before. It reads no field that a
+// request under way writes.
+func (j *journey) beginningLocked() ledger.Progress {
+	p := ledger.Progress{Begun: true, Panics: j.panics, AcceptedAt: j.acceptedAt, Attempts: j.attempts}
+	for _, t := range j.command.Targets {
+		if known, ok := j.stored[t.ID]; ok {
+			if p.Targets == nil {
+				p.Targets = make(map[string]ledger.TargetProgress)
+			}
+			known.Begun = true
+			p.Targets[t.ID] = known
+		}
+	}
+	return p
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,221 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/lane"
+)
+
+// callTimeout ends an AWS call that is not answered: the request may have arrived.
+const callTimeout = 30 * time.Second
+
+// verb is what a lane's calls do for a target. The set is closed.
+type verb int
+
+const (
+	cancelling verb = iota
+	reading
+	resolving
+)
+
+func (v verb) String() string {
+	switch v {
+	case cancelling:
+		return "cancel"
+	case reading:
+		return "read"
+	case resolving:
+		return "resolve"
+	}
+	return "unknown"
+}
+
+// laneKey names a lane: the calls of one action's verb in one place.
+type laneKey struct {
+	action handlers.Action
+	verb   verb
+	at     handlers.Place
+}
+
+// quotaKey names an AWS quota: an operation's, or with "*" a service's.
+type quotaKey struct {
+	service, operation string
+	at                 handlers.Place
+}
+
+// lanes holds every lane that was asked for, and the quotas that they share.
+type lanes struct {
+	overrides Quotas
+	begin     func(context.Context, [][]*target)
+
+	mu       sync.Mutex
+	lanes    map[laneKey]*lane.Lane[*target]
+	quotas   map[quotaKey]*lane.Quota
+	draining bool
+}
+
+func newLanes(overrides Quotas, begin func(context.Context, [][]*target)) *lanes {
+	return &lanes{
+		overrides: overrides, begin: begin,
+		lanes:  make(map[laneKey]*lane.Lane[*target]),
+		quotas: make(map[quotaKey]*lane.Quota),
+	}
+}
+
+// of returns the lane of an action's verb in a place.
+func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*target] {
+	key := laneKey{h.Action(), v, at}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if found := l.lanes[key]; found != nil {
+		return found
+	}
+	service := h.Action().Service()
+	var made *lane.Lane[*target]
+	switch v {
+	case cancelling:
+		call := h.Cancel()
+		made = lane.New(lane.Options[*target]{
+			Max: call.Max, Quotas: l.quotasLocked(service, call.Operation, call.Quota, call.ServiceQuota, at),
+			Run: l.cancel(call, at),
+		})
+	case reading:
+		made = l.readsLocked(service, h.Read(), at)
+	case resolving:
+		made = l.readsLocked(service, h.(handlers.Resolver).Resolve(), at)
+	}
+	if l.draining {
+		made.Drain()
+	}
+	l.lanes[key] = made
+	return made
+}
+
+func (l *lanes) readsLocked(service string, call handlers.Call[handlers.Reading], at handlers.Place) *lane.Lane[*target] {
+	return lane.New(lane.Options[*target]{
+		Max: call.Max, PartFilled: 1,
+		Quotas: l.quotasLocked(service, call.Operation, call.Quota, call.ServiceQuota, at),
+		Run:    read(call, at),
+	})
+}
+
+func (l *lanes) quotasLocked(service, operation string, own, all handlers.Quota, at handlers.Place) []*lane.Quota {
+	return []*lane.Quota{
+		l.quotaLocked(service, operation, own, at),
+		l.quotaLocked(service, "*", all, at),
+	}
+}
+
+func (l *lanes) quotaLocked(service, operation string, published handlers.Quota, at handlers.Place) *lane.Quota {
+	key := quotaKey{service, operation, at}
+	if q := l.quotas[key]; q != nil {
+		return q
+	}
+	if set, ok := l.overrides[service+":"+operation]; ok {
+		published = set
+	}
+	q := lane.NewQuota(published.Rate, published.Burst)
+	l.quotas[key] = q
+	return q
+}
+
+// drain makes what waits in lanes come back; calls under way go on.
+func (l *lanes) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	for _, each := range l.lanes {
+		each.Drain()
+	}
+}
+
+// close ends the calls under way too, and waits for them.
+func (l *lanes) close() {
+	l.drain()
+	l.mu.Lock()
+	all := make([]*lane.Lane[*target], 0, len(l.lanes))
+	for _, each := range l.lanes {
+		all = append(all, each)
+	}
+	l.mu.Unlock()
+	for _, each := range all {
+		each.Close()
+	}
+}
+
+// cancel makes one cancelling request for the targets of a lane's batch, once the ledger knows.
+func (l *lanes) cancel(call handlers.Call[handlers.Answer], at handlers.Place) func(context.Context, string, [][]*target) []lane.Verdict {
+	return func(ctx context.Context, _ string, batch [][]*target) []lane.Verdict {
+		l.begin(ctx, batch)
+		answers := run(ctx, call, at, batch, (*target).mayBeCalled)
+		verdicts := make([]lane.Verdict, len(batch))
+		for i, same := range batch {
+			verdicts[i] = lane.Done
+			if answers[i] == nil {
+				continue // every claim on it was lost
+			}
+			for _, t := range same {
+				if t.mayBeCalled() {
+					verdicts[i] = t.answered(*answers[i])
+				}
+			}
+		}
+		return verdicts
+	}
+}
+
+// read makes one reading request for the targets of a lane's batch.
+func read(call handlers.Call[handlers.Reading], at handlers.Place) func(context.Context, string, [][]*target) []lane.Verdict {
+	return func(ctx context.Context, _ string, batch [][]*target) []lane.Verdict {
+		readings := run(ctx, call, at, batch, func(*target) bool { return true })
+		verdicts := make([]lane.Verdict, len(batch))
+		for i, same := range batch {
+			for _, t := range same {
+				verdicts[i] = t.wasRead(*readings[i])
+			}
+		}
+		return verdicts
+	}
+}
+
+// run makes one request for one target of each id and returns the result for each id; nil
+// for an id whose targets are all left out.
+func run[R any](ctx context.Context, call handlers.Call[R], at handlers.Place, batch [][]*target, take func(*target) bool) []*R {
+	results := make([]*R, len(batch))
+	asked := make([]handlers.Target, 0, len(batch))
+	from := make([]int, 0, len(batch))
+	for i, same := range batch {
+		for _, t := range same {
+			if take(t) {
+				asked = append(asked, t.Target)
+				from = append(from, i)
+				break
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return results
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answers := call.Do(ctx, at, asked)
+	for n, i := range from {
+		results[i] = &answers[n]
+	}
+	return results
+}
+
+// each visits every lane and every quota.
+func (l *lanes) each(lanes func(laneKey, lane.Stats), quotas func(quotaKey, float64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, made := range l.lanes {
+		lanes(key, made.Stats())
+	}
+	for key, q := range l.quotas {
+		quotas(key, q.Rate())
+	}
+}

@@ -1,0 +1,201 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"go.uber.org/goleak"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/ledger/bolt"
+	"github.com/rescindhq/rescind/worker/outcome"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const outcomesQueue = "outcomes"
+
+// rig is one worker on AWS in a box, in a synctest bubble.
+type rig struct {
+	t      *testing.T
+	sim    *awssim.Sim
+	sqs    *sqs.Client
+	ledger ledger.Ledger
+	path   string
+	queue  string       // URL of the queue of commands
+	buried string       // URL of its dead-letter queue
+	topic  string       // ARN of the results topic
+	stop   func() error // stops the worker in order
+	w      *worker.Worker
+}
+
+// setting changes what a rig is made of.
+type setting func(*awssim.Options, *worker.Options)
+
+// inBubble runs a test on a rig in virtual time.
+func inBubble(t *testing.T, test func(r *rig), settings ...setting) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, settings...)
+		defer r.close()
+		test(r)
+	})
+}
+
+func newRig(t *testing.T, settings ...setting) *rig {
+	t.Helper()
+	simOptions := awssim.Options{History: true}
+	var workerOptions worker.Options
+	for _, set := range settings {
+		set(&simOptions, &workerOptions)
+	}
+	r := &rig{t: t, sim: awssim.New(simOptions), path: filepath.Join(t.TempDir(), "ledger.db")}
+	var err error
+	r.queue, r.buried, err = r.sim.CreateQueueWithDeadLetters("commands", 1000, nil)
+	r.must(err)
+	_, err = r.sim.CreateQueue(outcomesQueue, nil)
+	r.must(err)
+	r.topic, err = r.sim.CreateTopic("outcomes")
+	r.must(err)
+	_, err = r.sim.Subscribe(r.topic, outcomesQueue, true)
+	r.must(err)
+	r.sqs = sqs.NewFromConfig(r.sim.Config())
+	r.start(workerOptions)
+	return r
+}
+
+// start opens the ledger and runs a worker on it.
+func (r *rig) start(o worker.Options) {
+	r.t.Helper()
+	book, err := bolt.Open(r.path, bolt.Options{NoSync: true})
+	r.must(err)
+	r.ledger = book
+	o.QueueURLs = []string{r.queue}
+	o.TopicARN = r.topic
+	if o.Ledger == nil {
+		o.Ledger = book
+	}
+	o.AWS = r.sim.Config()
+	r.w, err = worker.New(r.t.Context(), o)
+	r.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.w.Run(ctx) }()
+	var once sync.Once
+	var stopped error
+	r.stop = func() error {
+		once.Do(func() {
+			cancel()
+			stopped = <-done
+			r.must(book.Close())
+		})
+		return stopped
+	}
+}
+
+func (r *rig) close() {
+	r.must(r.stop())
+	r.must(r.sim.Close())
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// send puts bodies on the command queue.
+func (r *rig) send(bodies ...string) {
+	r.t.Helper()
+	for chunk := range slices.Chunk(bodies, 10) {
+		entries := make([]types.SendMessageBatchRequestEntry, len(chunk))
+		for i, body := range chunk {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(body)}
+		}
+		out, err := r.sqs.SendMessageBatch(r.t.Context(), &sqs.SendMessageBatchInput{
+			QueueUrl: aws.String(r.queue), Entries: entries,
+		})
+		r.must(err)
+		if len(out.Failed) > 0 {
+			r.t.Fatalf("not sent: %+v", out.Failed)
+		}
+	}
+}
+
+// published returns the outcomes published so far, bodies as they are.
+func (r *rig) published() []string {
+	var bodies []string
+	for _, m := range r.sim.Messages(outcomesQueue) {
+		bodies = append(bodies, m.Body)
+	}
+	return bodies
+}
+
+// outcomes returns the outcomes published so far by command id, after checking that each
+// command has one event id and one content.
+func (r *rig) outcomes() map[string]outcome.Data {
+	r.t.Helper()
+	byCommand := map[string]outcome.Data{}
+	bodies := map[string]string{}
+	for _, body := range r.published() {
+		e, err := outcome.Parse([]byte(body))
+		r.must(err)
+		if first, ok := bodies[e.ID]; ok && first != body {
+			r.t.Fatalf("event %s was published with two contents:\n%s\n%s", e.ID, first, body)
+		}
+		if _, ok := byCommand[e.Data.CommandID]; ok && bodies[e.ID] == "" {
+			r.t.Fatalf("command %s has two event ids", e.Data.CommandID)
+		}
+		bodies[e.ID] = body
+		byCommand[e.Data.CommandID] = e.Data
+	}
+	return byCommand
+}
+
+// settled waits, in virtual time, until n commands have outcomes and the queue is empty.
+func (r *rig) settled(n int, within time.Duration) map[string]outcome.Data {
+	r.t.Helper()
+	for end := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
+		synctest.Wait()
+		got := r.outcomes()
+		if len(got) >= n && len(r.sim.Messages(r.queue)) == 0 {
+			return got
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("after %s %d of %d commands have outcomes, and %d messages are left", within, len(got), n, len(r.sim.Messages(r.queue)))
+		}
+	}
+}
+
+// cancelJob is a command for one job.
+func cancelJob(id, job string) string {
+	return fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":%q,"reason":"over budget"}}`, id, job)
+}
+
+// tally counts outcomes by status.
+func tally(got map[string]outcome.Data) string {
+	counts := map[handlers.Status]int{}
+	for _, d := range got {
+		counts[d.Status]++
+	}
+	var parts []string
+	for _, s := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s:%d", s, counts[s]))
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,347 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"go.uber.org/zap"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/command"
+	"github.com/rescindhq/rescind/worker/lane"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/queue"
+)
+
+const (
+	// lastReceives is how many receives must be left for a message to be released once more:
+	// with fewer the queue would soon bury it, so its command ends here.
+	lastReceives = 10
+	// panicsMost is how often a message's handling may panic before the message is buried.
+	panicsMost = 3
+	// releaseMost bounds the delay after which a message that throttling or an outage held up
+	// is taken again.
+	releaseMost = 15 * time.Minute
+)
+
+// Why a journey stops before its end.
+var (
+	errPatience = errors.New("held up for longer than RESCIND_PATIENCE")
+	errExpired  = errors.New("expiresAt has come")
+	errGaveUp   = errors.New("older than RESCIND_GIVE_UP")
+)
+
+// road is what every command goes through. Its methods are safe for concurrent use.
+type road struct {
+	o        Options
+	name     string // of this worker
+	home     handlers.Place
+	giveUps  map[string]time.Duration // by queue URL
+	handlers map[handlers.Action]handlers.Handler
+	decoder  *command.Decoder
+	memory   *memory
+	lanes    *lanes
+	announce func(ctx context.Context, event []byte) error
+	draining atomic.Bool
+	log      *zap.Logger
+}
+
+// handle takes one message down the road. It always returns nil: how the message is to be
+// settled is recorded on its lease.
+func (r *road) handle(msg *message.Message) error {
+	l := queue.LeaseFrom(msg.Context())
+	if r.draining.Load() {
+		l.Release(0)
+		return nil
+	}
+	r.follow(msg.Context(), l)
+	return nil
+}
+
+// follow is the road: decode, claim, guard, cancel, judge, complete, publish, settle.
+func (r *road) follow(ctx context.Context, l *queue.Lease) {
+	c, claim, done := r.claim(ctx, l)
+	if done {
+		return
+	}
+	j := newJourney(l, c, r.handlers[c.Action], claim)
+	defer r.memory.hold(j)()
+	defer r.catch(ctx, j)
+	if err := r.cancel(ctx, j); err != nil {
+		r.stop(ctx, j, err)
+		return
+	}
+	r.end(ctx, j)
+}
+
+// claim reads the command and claims it. done says that there is nothing left to do: the
+// command could not be read, had ended before, is held by another worker, or ctx ended.
+func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, claim ledger.Claim, done bool) {
+	c, err := r.decoder.Decode([]byte(l.Body), command.Message{ID: l.MessageID})
+	var bad *command.Error
+	if errors.As(err, &bad) {
+		r.invalid(ctx, l, bad)
+		return nil, claim, true
+	}
+	entry := ledger.Entry{
+		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
+	}
+	claim, err = r.memory.claim(ctx, entry)
+	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {
+		claim, err = r.memory.claim(ctx, entry)
+	}
+	if err != nil {
+		l.Release(0)
+		return nil, claim, true
+	}
+	switch claim.State {
+	case ledger.Claimed:
+		return c, claim, false
+	case ledger.Ended:
+		r.again(ctx, l, claim.Outcome)
+	case ledger.Held:
+		l.Release(time.Until(claim.Until))
+	case ledger.OtherContent:
+		r.invalid(ctx, l, reused(c))
+	}
+	return nil, claim, true
+}
+
+// cancel brings every target of a command to its end, or says why that has to wait.
+func (r *road) cancel(ctx context.Context, j *journey) error {
+	kept := r.guard(j, time.Now())
+	if kept == nil {
+		err := r.call(ctx, j)
+		switch {
+		case errors.Is(err, errExpired):
+			kept = expired(j.command.ExpiresAt)
+		case errors.Is(err, errGaveUp):
+			kept = gaveUp(r.giveUps[j.lease.QueueURL])
+		case err != nil:
+			return err
+		}
+	}
+	j.kept = kept
+	if kept != nil {
+		for _, t := range j.targets {
+			if !t.ended && !t.begun {
+				t.end(kept.answer())
+				t.verdict = kept.verdict
+			}
+		}
+	}
+	err := r.look(ctx, j, kept)
+	if errors.Is(err, errGaveUp) {
+		r.giveUp(j)
+		return nil
+	}
+	return err
+}
+
+// call sends the targets that AWS has not answered for yet through the lane of the
+// action's cancelling call, and judges the answers.
+func (r *road) call(ctx context.Context, j *journey) error {
+	ctx, stop := r.bounded(ctx, j, true)
+	defer stop()
+	if err := r.resolve(ctx, j); err != nil {
+		return err
+	}
+	waiting := make([]*target, 0, len(j.targets))
+	for _, t := range j.targets {
+		if !t.ended && !t.taken {
+			waiting = append(waiting, t)
+		}
+	}
+	return r.through(ctx, j, cancelling, waiting, (*target).judgeAnswer)
+}
+
+// resolve finds out which target is meant, where the parameters leave it open, and stores that
+// before the first call.
+func (r *road) resolve(ctx context.Context, j *journey) error {
+	resolver, ok := j.handler.(handlers.Resolver)
+	if !ok {
+		return nil
+	}
+	open := make([]*target, 0, len(j.targets))
+	for _, t := range j.targets {
+		if !t.ended && t.Pin == "" && resolver.Unresolved(t.Target) {
+			open = append(open, t)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if err := r.through(ctx, j, resolving, open, (*target).judgePin); err != nil {
+		return err
+	}
+	p := j.progress()
+	j.stored = p.Targets
+	return r.memory.progress(ctx, ledger.Update{Token: j.token, Progress: p})[0]
+}
+
+// look reads the state of the targets whose answers did not tell, and judges it.
+func (r *road) look(ctx context.Context, j *journey, kept *refusal) error {
+	ctx, stop := r.bounded(ctx, j, false)
+	defer stop()
+	unknown := make([]*target, 0, len(j.targets))
+	for _, t := range j.targets {
+		if !t.ended {
+			unknown = append(unknown, t)
+		}
+	}
+	return r.through(ctx, j, reading, unknown, func(t *target) { t.judgeReading(j.handler, kept) })
+}
+
+// through sends targets through a lane of the journey's action and judges each that came out.
+// The error is why the first of the others did not.
+func (r *road) through(ctx context.Context, j *journey, v verb, targets []*target, judge func(*target)) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	items := make([]lane.Item[*target], len(targets))
+	for i, t := range targets {
+		items[i] = lane.Item[*target]{Key: t.Key, ID: t.ID, Value: t}
+		if v == reading {
+			items[i].Key = t.ReadKey
+		}
+	}
+	var why error
+	for i, err := range r.lanes.of(j.handler, v, j.at).Do(ctx, items...) {
+		switch {
+		case j.isLost():
+			return ledger.ErrFenced
+		case err == nil:
+			judge(targets[i])
+		case why == nil:
+			why = err
+		}
+	}
+	return why
+}
+
+// bounded ends a context when a journey has to stop waiting, with why as its cause. Calls end
+// at expiresAt too; reads do not.
+func (r *road) bounded(ctx context.Context, j *journey, calls bool) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithTimeoutCause(ctx, r.o.Patience, errPatience)
+	stops := []context.CancelFunc{stop}
+	if after := r.giveUps[j.lease.QueueURL]; after > 0 {
+		ctx, stop = context.WithDeadlineCause(ctx, j.lease.SentAt.Add(after), errGaveUp)
+		stops = append(stops, stop)
+	}
+	if calls && !j.command.ExpiresAt.IsZero() {
+		ctx, stop = context.WithDeadlineCause(ctx, j.command.ExpiresAt, errExpired)
+		stops = append(stops, stop)
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+}
+
+// giveUp ends what is not ended: accepted where AWS took it, failed where it did not.
+func (r *road) giveUp(j *journey) {
+	for _, t := range j.targets {
+		if t.ended {
+			continue
+		}
+		a := gaveUp(r.giveUps[j.lease.QueueURL]).answer()
+		if t.taken {
+			a = handlers.Answer{Status: handlers.Accepted}
+		}
+		a.RequestID = t.answer.RequestID
+		t.end(a)
+	}
+}
+
+// end completes, publishes and deletes, in that order.
+func (r *road) end(ctx context.Context, j *journey) {
+	event, err := r.describe(j, nil)
+	if err != nil {
+		r.stop(ctx, j, &lane.PanicError{Value: err})
+		return
+	}
+	r.conclude(ctx, j.lease, j.token, event, nil)
+}
+
+// conclude stores an outcome, publishes it, and settles the message: buried where there is a
+// mark, else deleted. Whatever is not reached is done again when the message comes back.
+func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, event []byte, mark *queue.Mark) {
+	if err := r.memory.complete(ctx, t, event); err != nil {
+		// Fenced: another worker has it, and the message tells us what it stored when it comes
+		// back. Otherwise we are being stopped.
+		l.Release(time.Second)
+		return
+	}
+	r.report(ctx, l, event, mark)
+}
+
+// again publishes a stored outcome once more.
+func (r *road) again(ctx context.Context, l *queue.Lease, event []byte) {
+	r.report(ctx, l, event, markOf(event))
+}
+
+func (r *road) report(ctx context.Context, l *queue.Lease, event []byte, mark *queue.Mark) {
+	if err := r.announce(ctx, event); err != nil {
+		r.log.Error("outcome not published; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
+		l.Release(time.Minute)
+		return
+	}
+	if mark != nil {
+		l.Bury(*mark)
+		return
+	}
+	l.Delete()
+}
+
+// stop releases a message whose command has not come to its end, and stores how far it came.
+func (r *road) stop(ctx context.Context, j *journey, why error) {
+	var panicked *lane.PanicError
+	switch {
+	case errors.As(why, &panicked):
+		r.panicked(ctx, j, panicked)
+		return
+	case errors.Is(why, ledger.ErrFenced):
+		j.lease.Release(time.Second)
+		return
+	case errors.Is(why, errPatience) && r.lastChance(j.lease):
+		r.giveUp(j)
+		r.end(ctx, j)
+		return
+	}
+	delay := time.Duration(0)
+	if errors.Is(why, errPatience) {
+		delay = r.releaseDelay(j.lease)
+	}
+	if err := r.memory.release(ctx, j.token, j.progress()); err != nil {
+		r.log.Debug("progress not stored", zap.String("command", j.command.ID), zap.Error(err))
+	}
+	j.lease.Release(delay)
+}
+
+// lastChance says that the queue would bury the message soon if it were released.
+func (r *road) lastChance(l *queue.Lease) bool {
+	return l.MaxReceives > 0 && l.MaxReceives-l.ReceiveCount < lastReceives
+}
+
+// releaseDelay doubles with each receive from half a minute, and is drawn from the upper half,
+// so that a fleet's messages do not come back at once.
+func (r *road) releaseDelay(l *queue.Lease) time.Duration {
+	most := releaseMost
+	if n := max(l.ReceiveCount, 1); n < 6 {
+		most = min(most, 30*time.Second<<n)
+	}
+	return most/2 + time.Duration(rand.Int64N(int64(most/2)+1))
+}
+
+func ids(targets []handlers.Target) []string {
+	all := make([]string, len(targets))
+	for i, t := range targets {
+		all[i] = t.ID
+	}
+	return all
+}
