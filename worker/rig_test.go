@@ -199,3 +199,14 @@ func tally(got map[string]outcome.Data) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// calls counts the requests that a service was sent.
+func (r *rig) calls(service string) int64 {
+	var n int64
+	for name, count := range r.sim.Counts() {
+		if strings.HasPrefix(name, service+":") {
+			n += count.Requests
+		}
+	}
+	return n
+}

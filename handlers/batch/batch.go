@@ -31,6 +31,11 @@ type client interface {
 	DescribeJobs(context.Context, *sdk.DescribeJobsInput, ...func(*sdk.Options)) (*sdk.DescribeJobsOutput, error)
 }
 
+// quota is what all Batch API calls of an account and region share: 50 a second, fixed
+// (facts/aws.json, quotas_per_account_region.ALL_API). No burst is published: it is taken to be
+// one second's worth.
+var quota = handlers.Quota{Rate: 50, Burst: 50}
+
 // handler is one of the two actions.
 type handler struct {
 	action    handlers.Action
@@ -80,11 +85,11 @@ func (h *handler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 
 // Cancel is the bulk call. It must be given at least one target.
 func (h *handler) Cancel() handlers.Call[handlers.Answer] {
-	return handlers.Call[handlers.Answer]{Operation: h.operation, Max: maxCancel, Do: h.cancel}
+	return handlers.Call[handlers.Answer]{Operation: h.operation, Max: maxCancel, ServiceQuota: quota, Do: h.cancel}
 }
 
 // Read is DescribeJobs, for whose answer the reason does not matter: all jobs of a place may
 // share a request.
 func (h *handler) Read() handlers.Call[handlers.Reading] {
-	return handlers.Call[handlers.Reading]{Operation: "DescribeJobs", Max: maxDescribe, Do: h.describe}
+	return handlers.Call[handlers.Reading]{Operation: "DescribeJobs", Max: maxDescribe, ServiceQuota: quota, Do: h.describe}
 }

@@ -52,7 +52,7 @@ func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
 		}
 	}
 	for _, candidate := range s.services {
-		if name != "" && candidate.Name != name {
+		if name != "" && candidate.Signing != name {
 			continue
 		}
 		if op, ok := s.find(req, candidate, r, target, isForm); ok {
@@ -61,7 +61,7 @@ func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
 			return req, nil
 		}
 		if name != "" {
-			req.service, req.call.Service = candidate, name
+			req.service, req.call.Service = candidate, candidate.Name
 			break
 		}
 	}

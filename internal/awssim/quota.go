@@ -22,8 +22,8 @@ type Quota struct {
 // unlimited here: their quotas are far above what one box serves.
 func DefaultQuotas() map[string]Quota {
 	quotas := map[string]Quota{}
-	for _, name := range []string{"batch"} {
-		for operation, q := range facts.Core()[name].Quotas {
+	for name, service := range facts.Core() {
+		for operation, q := range service.Quotas {
 			if operation == "ALL_API" || operation == "ALL" {
 				operation = "*"
 			}

@@ -95,12 +95,15 @@ func New(o Options) *Sim {
 	s.register(s.sns.Service())
 	s.register(s.sts.Service())
 	s.register(s.batch.Service())
-	s.server = &http.Server{Handler: s.Handler(), ReadHeaderTimeout: time.Minute}
+	// No timeouts: a connection that the server closes for being idle would now and then be
+	// the one that a client has just chosen, and look like a fault that nobody asked for.
+	s.server = &http.Server{Handler: s.Handler()}
 	return s
 }
 
 // register adds a service, with AWS's common answers where it has none of its own.
 func (s *Sim) register(in *service.Service) {
+	in.Signing = cmp.Or(in.Signing, in.Name)
 	if in.Throttled == nil {
 		in.Throttled = service.Refuse("ThrottlingException", "Rate exceeded")
 	}
@@ -120,7 +123,7 @@ func (s *Sim) SetFaults(rules Faults) { s.faults.set(rules) }
 // SetQuota changes one quota, by a name as in [DefaultQuotas]; its buckets start full.
 func (s *Sim) SetQuota(name string, q Quota) { s.limiter.set(name, q) }
 
-// SetDown makes a service, by its signing name, answer 503 to everything, or work again.
+// SetDown makes a service, by its name ("sns"), answer 503 to everything, or work again.
 func (s *Sim) SetDown(service string, down bool) { s.outages.setDown(service, down) }
 
 // SetHang makes a service keep everything waiting, or go on: what waited is then served.

@@ -16,9 +16,9 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-func (b *box) topic(name string) *string {
+func (b *box) topic() *string {
 	b.Helper()
-	arn, err := b.CreateTopic(name)
+	arn, err := b.CreateTopic("t")
 	b.must(err)
 	return &arn
 }
@@ -29,7 +29,7 @@ func text(value string) types.MessageAttributeValue {
 
 func TestPublishRaw(t *testing.T) {
 	inBubble(t, awssim.Options{}, func(b *box) {
-		url, topic := b.queue("q", nil), b.topic("t")
+		url, topic := b.queue("q", nil), b.topic()
 		_, err := b.Subscribe(*topic, *url, true)
 		b.must(err)
 		_, err = b.sns.Publish(b.ctx, &sns.PublishInput{
@@ -47,7 +47,7 @@ func TestPublishRaw(t *testing.T) {
 // SNS developer guide, the JSON of a notification.
 func TestPublishWrapped(t *testing.T) {
 	inBubble(t, awssim.Options{}, func(b *box) {
-		url, topic := b.queue("q", nil), b.topic("t")
+		url, topic := b.queue("q", nil), b.topic()
 		sub, err := b.Subscribe(*topic, *url, false)
 		b.must(err)
 		out, err := b.sns.Publish(b.ctx, &sns.PublishInput{
@@ -90,7 +90,7 @@ func (b *box) publishBatch(topic *string, bodies ...string) (*sns.PublishBatchOu
 
 func TestPublishBatch(t *testing.T) {
 	inBubble(t, awssim.Options{}, func(b *box) {
-		url, topic := b.queue("q", nil), b.topic("t")
+		url, topic := b.queue("q", nil), b.topic()
 		_, err := b.Subscribe(*topic, *url, true)
 		b.must(err)
 		out, err := b.publishBatch(topic, "a", "b", "", "c", "d", "e", "f", "g", "h", "i")
@@ -153,7 +153,7 @@ func TestFilterPolicy(t *testing.T) {
 		`{"tags":["green"]}`:                              false,
 	} {
 		inBubble(t, awssim.Options{}, func(b *box) {
-			url, topic := b.queue("q", nil), b.topic("t")
+			url, topic := b.queue("q", nil), b.topic()
 			sub, err := b.sns.Subscribe(b.ctx, &sns.SubscribeInput{
 				TopicArn: topic, Protocol: aws.String("sqs"), Endpoint: aws.String(b.QueueARN(*url)),
 				Attributes: map[string]string{"FilterPolicy": policy},

@@ -69,9 +69,9 @@ func TestVisibilityTimeout(t *testing.T) {
 		first := b.one(url)
 		b.none(url)
 		b.depth(url, awssim.Depth{InFlight: 1})
-		time.Sleep(60*time.Second - 1)
+		time.Sleep(60*time.Second - time.Nanosecond)
 		b.none(url)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		b.depth(url, awssim.Depth{Visible: 1})
 		second := b.one(url)
 		if *second.MessageId != *first.MessageId || *second.ReceiptHandle == *first.ReceiptHandle {

@@ -3,11 +3,14 @@ package awssim_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -92,6 +95,32 @@ func TestOverTCP(t *testing.T) {
 	if j, _ := sim.Job("j"); j.State != "FAILED" {
 		t.Errorf("job is %s", j.State)
 	}
+}
+
+// A box that another server serves ends what waits in it, too.
+func TestCloseUnderAnotherServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := awssim.New(awssim.Options{})
+		if _, err := sim.CreateQueue("q", nil); err != nil {
+			t.Fatal(err)
+		}
+		cut := make(chan any, 1)
+		go func() {
+			defer func() { cut <- recover() }()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(`{"QueueUrl":"http://h/123456789012/q","WaitTimeSeconds":20}`))
+			r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+			sim.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		synctest.Wait()
+		began := time.Now()
+		if err := sim.Close(); err != nil {
+			t.Error(err)
+		}
+		got := <-cut
+		if err, ok := got.(error); !ok || !errors.Is(err, http.ErrAbortHandler) || time.Since(began) != 0 {
+			t.Errorf("ended with %v after %v", got, time.Since(began))
+		}
+	})
 }
 
 // What comes without a signature, or makes no sense, is answered in kind.

@@ -15,28 +15,36 @@ const (
 	decreaseEvery = 500 * time.Millisecond
 	// Each second without a throttle gives back this share of the configured rate.
 	increasePerSecond = 0.1
-	// The allowed rate never falls below this share of the configured one.
-	floor = 1.0 / 64
+	// The allowed rate never falls below this share of the configured one, nor below slowest:
+	// a call in ten seconds, a fifth of the slowest published refill (EMR's, facts/aws.json).
+	floor   = 1.0 / 64
+	slowest = 0.1
 )
 
-// Quota is a token bucket that learns: it starts from a configured rate, slows when calls
-// are throttled and speeds up again when they are not. Lanes that spend one AWS quota share
-// one Quota. It is safe for concurrent use.
+// Quota is a token bucket that learns: it starts from a configured rate, or from none, slows
+// when calls are throttled and speeds up again when they are not. Lanes that spend one AWS
+// quota share one Quota. It is safe for concurrent use.
 type Quota struct {
 	mu       sync.Mutex
-	limit    float64 // configured calls a second; 0 is no limit
-	rate     float64 // calls a second allowed now
+	limit    float64 // configured calls a second; 0: none is known
+	rate     float64 // calls a second allowed now; 0: no limit, as long as nothing is throttled
 	burst    float64 // size of the bucket
 	tokens   float64 // may be negative: reserved ahead
 	at       time.Time
 	slowedAt time.Time
+
+	// What was spent: calls since windowAt, and calls a second in the window before that.
+	windowAt time.Time
+	window   float64
+	spent    float64
 }
 
-// NewQuota returns a bucket of burst calls, full, that refills at rate calls a second. A rate
-// of 0 is no limit. A burst below 1 counts as 1.
+// NewQuota returns a bucket of burst calls, full, that refills at rate calls a second. With a
+// rate of 0 there is no limit until calls are throttled. A burst below 1 counts as 1.
 func NewQuota(rate, burst float64) *Quota {
 	burst = math.Max(burst, 1)
-	return &Quota{limit: rate, rate: rate, burst: burst, tokens: burst, at: time.Now()}
+	now := time.Now()
+	return &Quota{limit: rate, rate: rate, burst: burst, tokens: burst, at: now, windowAt: now}
 }
 
 // Rate returns the calls a second that are allowed now; 0 is no limit.
@@ -51,10 +59,11 @@ func (q *Quota) Rate() float64 {
 func (q *Quota) reserve(now time.Time) time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.limit == 0 {
+	q.refill(now)
+	q.window++
+	if q.rate == 0 {
 		return now
 	}
-	q.refill(now)
 	q.tokens--
 	if q.tokens >= 0 {
 		return now
@@ -62,15 +71,26 @@ func (q *Quota) reserve(now time.Time) time.Time {
 	return now.Add(time.Duration(-q.tokens / q.rate * float64(time.Second)))
 }
 
-// refill brings tokens and rate up to now.
+// refill brings tokens, rate and what was spent up to now.
 func (q *Quota) refill(now time.Time) {
+	if passed := now.Sub(q.windowAt); passed >= time.Second {
+		q.spent = q.window / passed.Seconds()
+		q.windowAt, q.window = now, 0
+	}
 	passed := now.Sub(q.at).Seconds()
-	if passed <= 0 || q.limit == 0 {
+	if passed <= 0 {
 		return
 	}
 	q.at = now
+	if q.rate == 0 {
+		return
+	}
 	q.tokens = math.Min(q.burst, q.tokens+passed*q.rate)
-	if q.rate < q.limit {
+	switch {
+	case q.limit == 0:
+		// Nothing says where to stop; that nothing is throttled does.
+		q.rate *= math.Pow(1+increasePerSecond, math.Min(passed, 10))
+	case q.rate < q.limit:
 		q.rate = math.Min(q.limit, q.rate+passed*increasePerSecond*q.limit)
 	}
 }
@@ -79,9 +99,6 @@ func (q *Quota) refill(now time.Time) {
 func (q *Quota) slow(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.limit == 0 {
-		return
-	}
 	q.refill(now)
 	// AWS's bucket was empty a moment ago, whatever ours says.
 	q.tokens = math.Min(q.tokens, 0)
@@ -89,5 +106,9 @@ func (q *Quota) slow(now time.Time) {
 		return
 	}
 	q.slowedAt = now
-	q.rate = math.Max(q.rate*decrease, q.limit*floor)
+	rate := q.rate
+	if used := math.Max(q.spent, q.window); rate == 0 || used < rate && used > 0 {
+		rate = used
+	}
+	q.rate = math.Max(rate*decrease, math.Max(q.limit*floor, slowest))
 }

@@ -28,7 +28,7 @@
 //
 //  1. [Subscriber.StopReceiving]: no poll begins; open polls have a second to come back and
 //     are then cancelled; what is not handed out yet is released at once.
-//  2. Router.Close: the subscription's context ends, its channel closes, handlers finish. The
+//  2. Router.Close: the subscription's context ends, handlers finish, the channel closes. The
 //     router may call [Subscriber.Close] here, at the beginning, or it may not: which of
 //     the two is chance, and both are fine.
 //  3. [Subscriber.Flush]: what was recorded is done.

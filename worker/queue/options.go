@@ -48,7 +48,8 @@ type Options struct {
 	// MaxHold is the longest that a message is held before it is let go. Default 11 h: SQS
 	// ends every lease 12 h after receipt, extended or not.
 	MaxHold time.Duration
-	// Drain is how long Close waits for messages that were handed out. Default 25 s.
+	// Drain is how long Close, and the end of a subscription's context, wait for messages that
+	// were handed out. Default 25 s.
 	Drain time.Duration
 	// Gate holds back receiving. Default: always open.
 	Gate Gate

@@ -25,6 +25,7 @@ type subscription struct {
 	polls       context.Context // of receive requests
 	cancelPolls context.CancelFunc
 	polling     sync.WaitGroup
+	handed      sync.WaitGroup // messages that were handed out and not answered
 
 	// Guarded by Subscriber.mu.
 	stopped  bool
@@ -36,7 +37,9 @@ type subscription struct {
 	failures int
 }
 
-// watch ends a subscription: stop polling, let open polls come back, close the channel.
+// watch ends a subscription: stop polling, let open polls come back, and close the channel, which
+// waits for the handlers. Watermill's router takes a closed channel for the end of the
+// work, and holds its locks from then on until the handlers are through.
 func (s *Subscriber) watch(ctx context.Context, sub *subscription) {
 	select {
 	case <-ctx.Done():
@@ -61,6 +64,12 @@ func (s *Subscriber) watch(ctx context.Context, sub *subscription) {
 	case <-ctx.Done():
 	case <-s.closing:
 	}
+	answered := make(chan struct{})
+	s.running.Go(func() {
+		sub.handed.Wait()
+		close(answered)
+	})
+	pause(s.o.Drain, answered)
 	close(sub.out)
 }
 
@@ -161,6 +170,7 @@ func (s *Subscriber) poll(sub *subscription, n int) {
 	open := s.o.Gate == nil || s.o.Gate.Open()
 	for _, l := range leases {
 		if open && hand(sub, l) {
+			sub.handed.Add(1)
 			s.running.Go(func() { s.tend(l) })
 		} else {
 			s.running.Go(func() { s.settle(l, settlement{kind: releasing}) })

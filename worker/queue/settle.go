@@ -16,6 +16,7 @@ func (s *Subscriber) tend(l *Lease) {
 	case <-l.msg.Nacked():
 	case <-s.hard:
 	}
+	l.sub.handed.Done()
 	how := settlement{kind: releasing}
 	select {
 	case <-l.msg.Acked(): // also where it came together with the hard stop

@@ -31,9 +31,9 @@ type Subscriber struct {
 	closing     chan struct{} // closed: channels close
 	hard        chan struct{} // closed: handlers are cut off
 	startOnce   sync.Once
-	closeBegun  atomic.Bool
-	closeDone   chan struct{} // closed when the first Close is done
-	closed      error
+	isClosing   atomic.Bool
+	closed      chan struct{}  // closed when the first Close is done
+	closeErr    error          // of the first Close; read after closed
 	receiving   sync.WaitGroup // subscriptions
 	running     sync.WaitGroup // every other goroutine
 
@@ -62,7 +62,7 @@ func New(api API, o Options) *Subscriber {
 	o = o.withDefaults()
 	s := &Subscriber{
 		api: api, o: o, log: o.Logger,
-		closing: make(chan struct{}), hard: make(chan struct{}), closeDone: make(chan struct{}),
+		closing: make(chan struct{}), hard: make(chan struct{}), closed: make(chan struct{}),
 		queues: map[string]*requests{},
 		graves: map[string]*coalesce.Group[grave, error]{},
 		known:  map[string]Attributes{},
@@ -80,9 +80,10 @@ var ErrClosed = errors.New("queue: subscriber is closed")
 
 // Subscribe receives from the queue with the URL queueURL. Queues are served in the order of
 // Subscribe: a later one is polled only while the last poll of every earlier one did not come
-// back full. The channel closes when ctx ends, or on Close. Messages' contexts carry
-// ctx's values and a *Lease, but do not end with ctx: they end when the message is
-// acked or nacked, or with the hard stop.
+// back full. When ctx ends, or on Close, nothing more is handed out, and the channel closes as
+// soon as every message that was handed out is acked or nacked, or after Options.Drain. Messages'
+// contexts carry ctx's values and a *Lease, but do not end with ctx: they end when the
+// message is acked or nacked, or with the hard stop.
 func (s *Subscriber) Subscribe(ctx context.Context, queueURL string) (<-chan *message.Message, error) {
 	polls, cancelPolls := context.WithCancel(context.WithoutCancel(ctx))
 	sub := &subscription{
@@ -150,11 +151,11 @@ func (s *Subscriber) await(ctx context.Context, which func(*Lease) bool) error {
 // their leases end. Every call waits for the first one and returns the same.
 func (s *Subscriber) Close() error {
 	// Not a sync.Once: who waits there waits on a mutex, and virtual time stands still.
-	if s.closeBegun.Swap(true) {
-		<-s.closeDone
-		return s.closed
+	if s.isClosing.Swap(true) {
+		<-s.closed
+		return s.closeErr
 	}
-	defer close(s.closeDone)
+	defer close(s.closed)
 	drain, cancel := context.WithTimeout(context.Background(), s.o.Drain)
 	defer cancel()
 	s.StopReceiving()
@@ -165,10 +166,10 @@ func (s *Subscriber) Close() error {
 	bound := time.AfterFunc(closeBound, s.cutSettling)
 	s.running.Wait()
 	if cut := !bound.Stop(); cut {
-		s.closed = errors.New("closing queue: not every message could be settled; the rest becomes visible when its leases end")
+		s.closeErr = errors.New("closing queue: not every message could be settled; the rest becomes visible when its leases end")
 	}
 	s.cutSettling()
-	return s.closed
+	return s.closeErr
 }
 
 // Health is why receiving fails, nil while it does not.

@@ -13,7 +13,7 @@ func TestForm(t *testing.T) {
 	if f.Text("Action") != "X" || !f.Has("Empty") || f.Has("L") || f.Has("Nothing.at.all") || f.Text("Nothing.at.all") != "" {
 		t.Error("single parameters")
 	}
-	var got []string
+	got := make([]string, 0, 3)
 	for _, m := range f.List("L") {
 		got = append(got, m.Value()+m.Text("Id"))
 	}

@@ -32,8 +32,10 @@ const (
 
 // Service is one AWS service in the box. It must not be changed after it was registered.
 type Service struct {
-	// Name is the signing name, as in the credential scope: "sqs", "elasticmapreduce".
-	Name     string
+	// Name is what quotas, faults and the history call it: "sqs", "emr".
+	Name string
+	// Signing is its name in the credential scope, where that is another: "elasticmapreduce".
+	Signing  string
 	Protocol Protocol
 	// Target is what stands before the operation in X-Amz-Target ("AmazonSQS"); JSON only.
 	Target string

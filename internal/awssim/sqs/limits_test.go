@@ -64,6 +64,34 @@ func TestInFlightLimit(t *testing.T) {
 	})
 }
 
+// A poll whose caller is known to be gone when its message comes takes nothing.
+func TestGoneCallerTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c, q := filled(t, 0)
+		ctx, leave := context.WithCancel(t.Context())
+		wait := 20
+		go func() {
+			out, err := s.receiveMessage(ctx, c, &receiveInput{addressed: q, WaitTimeSeconds: &wait})
+			if err != nil || len(out.Messages) != 0 {
+				t.Errorf("got %d messages (%v)", len(out.Messages), err)
+			}
+		}()
+		synctest.Wait()
+		s.mu.Lock() // so that the poll learns of both at once
+		leave()
+		queue := s.queues[arn("r", "1", "q")]
+		if err := s.sendLocked(queue, &message{body: "m"}, 0, time.Now()); err != nil {
+			t.Error(err)
+		}
+		s.wakeLocked(queue, time.Now())
+		s.mu.Unlock()
+		synctest.Wait()
+		if m := s.Messages(arn("r", "1", "q")); len(m) != 1 || m[0].InFlight || m[0].Receives != 0 {
+			t.Errorf("the queue holds %+v", m)
+		}
+	})
+}
+
 // Two queues that are each other's dead-letter queue move a message back and forth without
 // end, one move a receive, whoever waits on either.
 func TestRedriveInACircle(t *testing.T) {

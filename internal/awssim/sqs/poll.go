@@ -67,26 +67,21 @@ func (s *SQS) waitLocked(ctx context.Context, q *queue, n int, visibility, wait 
 	s.mu.Unlock()
 	t := time.NewTimer(wait)
 	defer t.Stop()
+	var got []received
 	select {
-	case got := <-p.got:
-		s.mu.Lock()
-		if ctx.Err() != nil {
-			q.giveBackLocked(got)
-			s.wakeLocked(q, time.Now())
-			return nil
-		}
-		return got
+	case got = <-p.got:
 	case <-t.C:
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	if i := slices.Index(q.pollers, p); i >= 0 {
-		q.pollers = slices.Delete(q.pollers, i, i+1)
-		s.setTimerLocked(q, time.Now())
-		return nil
+	if got == nil {
+		if i := slices.Index(q.pollers, p); i >= 0 {
+			q.pollers = slices.Delete(q.pollers, i, i+1)
+			s.setTimerLocked(q, time.Now())
+			return nil
+		}
+		got = <-p.got // answered in the very moment
 	}
-	// Answered in the very moment.
-	got := <-p.got
 	if ctx.Err() != nil {
 		q.giveBackLocked(got)
 		s.wakeLocked(q, time.Now())
