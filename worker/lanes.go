@@ -2,6 +2,8 @@ package worker
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +89,7 @@ func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*ta
 	case resolving:
 		made = l.readsLocked(service, h.(handlers.Resolver).Resolve(), at)
 	}
-	if l.draining {
+	if l.draining && v != reading {
 		made.Drain()
 	}
 	l.lanes[key] = made
@@ -122,24 +124,24 @@ func (l *lanes) quotaLocked(service, operation string, published handlers.Quota,
 	return q
 }
 
-// drain makes what waits in lanes come back; calls under way go on.
+// drain makes what waits for a cancelling call come back. Calls under way go on, and so do reads:
+// what AWS took is to be reported.
 func (l *lanes) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.draining = true
-	for _, each := range l.lanes {
-		each.Drain()
+	for key, each := range l.lanes {
+		if key.verb != reading {
+			each.Drain()
+		}
 	}
 }
 
-// close ends the calls under way too, and waits for them.
+// close ends everything, calls under way too, and waits for them.
 func (l *lanes) close() {
 	l.drain()
 	l.mu.Lock()
-	all := make([]*lane.Lane[*target], 0, len(l.lanes))
-	for _, each := range l.lanes {
-		all = append(all, each)
-	}
+	all := slices.Collect(maps.Values(l.lanes))
 	l.mu.Unlock()
 	for _, each := range all {
 		each.Close()

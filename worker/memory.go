@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +24,8 @@ type memory struct {
 	gate   *gate
 	log    *zap.Logger
 
+	trying atomic.Int64 // calls that the ledger keeps waiting
+
 	mu   sync.Mutex
 	held map[string]*journey // by key
 }
@@ -31,6 +34,8 @@ const theLedger = "ledger"
 
 // insist repeats do until it succeeds, is fenced, or ctx ends.
 func (m *memory) insist(ctx context.Context, do func() error) error {
+	m.trying.Add(1)
+	defer m.trying.Add(-1)
 	for n := 0; ; n++ {
 		err := do()
 		if err == nil || errors.Is(err, ledger.ErrFenced) {
@@ -168,8 +173,10 @@ func (m *memory) keep(ctx context.Context) {
 		}
 		m.mu.Unlock()
 		if len(tokens) == 0 {
-			// Nobody is left who would find out that the ledger is back: the next message will.
-			m.gate.set(theLedger, nil)
+			if m.trying.Load() == 0 {
+				// Nobody is left who would find out that the ledger is back: the next message will.
+				m.gate.set(theLedger, nil)
+			}
 			continue
 		}
 		until := time.Now().Add(claimLease)

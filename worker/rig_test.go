@@ -12,9 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"go.uber.org/goleak"
 
 	"github.com/rescindhq/rescind/handlers"
@@ -33,7 +30,6 @@ const outcomesQueue = "outcomes"
 type rig struct {
 	t      *testing.T
 	sim    *awssim.Sim
-	sqs    *sqs.Client
 	ledger ledger.Ledger
 	path   string
 	queue  string       // URL of the queue of commands
@@ -73,7 +69,6 @@ func newRig(t *testing.T, settings ...setting) *rig {
 	r.must(err)
 	_, err = r.sim.Subscribe(r.topic, outcomesQueue, true)
 	r.must(err)
-	r.sqs = sqs.NewFromConfig(r.sim.Config())
 	r.start(workerOptions)
 	return r
 }
@@ -81,14 +76,18 @@ func newRig(t *testing.T, settings ...setting) *rig {
 // start opens the ledger and runs a worker on it.
 func (r *rig) start(o worker.Options) {
 	r.t.Helper()
+	r.startOn(o, func(l ledger.Ledger) ledger.Ledger { return l })
+}
+
+// startOn does the same with what wrap makes of the ledger.
+func (r *rig) startOn(o worker.Options, wrap func(ledger.Ledger) ledger.Ledger) {
+	r.t.Helper()
 	book, err := bolt.Open(r.path, bolt.Options{NoSync: true})
 	r.must(err)
 	r.ledger = book
 	o.QueueURLs = []string{r.queue}
 	o.TopicARN = r.topic
-	if o.Ledger == nil {
-		o.Ledger = book
-	}
+	o.Ledger = wrap(book)
 	o.AWS = r.sim.Config()
 	r.w, err = worker.New(r.t.Context(), o)
 	r.must(err)
@@ -122,19 +121,7 @@ func (r *rig) must(err error) {
 // send puts bodies on the command queue.
 func (r *rig) send(bodies ...string) {
 	r.t.Helper()
-	for chunk := range slices.Chunk(bodies, 10) {
-		entries := make([]types.SendMessageBatchRequestEntry, len(chunk))
-		for i, body := range chunk {
-			entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(body)}
-		}
-		out, err := r.sqs.SendMessageBatch(r.t.Context(), &sqs.SendMessageBatchInput{
-			QueueUrl: aws.String(r.queue), Entries: entries,
-		})
-		r.must(err)
-		if len(out.Failed) > 0 {
-			r.t.Fatalf("not sent: %+v", out.Failed)
-		}
-	}
+	r.must(r.sim.Send(r.queue, bodies...))
 }
 
 // published returns the outcomes published so far, bodies as they are.
@@ -172,12 +159,14 @@ func (r *rig) settled(n int, within time.Duration) map[string]outcome.Data {
 	r.t.Helper()
 	for end := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
 		synctest.Wait()
-		got := r.outcomes()
-		if len(got) >= n && len(r.sim.Messages(r.queue)) == 0 {
-			return got
+		left := r.sim.Depth(r.queue)
+		if left == (awssim.Depth{}) && r.sim.Depth(outcomesQueue).Visible >= n {
+			if got := r.outcomes(); len(got) >= n {
+				return got
+			}
 		}
 		if time.Now().After(end) {
-			r.t.Fatalf("after %s %d of %d commands have outcomes, and %d messages are left", within, len(got), n, len(r.sim.Messages(r.queue)))
+			r.t.Fatalf("after %s %d of %d commands have outcomes, and %+v messages are left", within, len(r.outcomes()), n, left)
 		}
 	}
 }

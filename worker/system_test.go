@@ -51,7 +51,7 @@ func TestTheSameCommandTwiceIsOneSetOfCalls(t *testing.T) {
 
 func TestThousandsShareTheirRequests(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		const n = 2000
+		const n = 1000
 		bodies := make([]string, n)
 		for i := range bodies {
 			job := fmt.Sprintf("job-%d", i)
@@ -126,8 +126,8 @@ func TestBadInputIsToldAndBuried(t *testing.T) {
 	rows := []struct{ name, body, says string }{
 		{"not JSON", `cancel it all`, "body"},
 		{"empty", ` `, "body"},
-		{"an unknown field", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":"j"},"reasn":"x"}`, `"reason"`},
-		{"an unknown parameter", `{"id":"x","action":"batch:CancelJob","parameters":{"jobID":"j"}}`, `"jobId"`},
+		{"an unknown field", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":"j"},"reasn":"x"}`, "did you mean reason?"},
+		{"an unknown parameter", `{"id":"x","action":"batch:CancelJob","parameters":{"jobID":"j"}}`, "did you mean parameters.jobId?"},
 		{"a wrong type", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":7}}`, "parameters.jobId"},
 		{"a broken constraint", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":""}}`, "parameters.jobId"},
 		{"an unknown action", `{"id":"x","action":"batch:CancelJbo","parameters":{"jobId":"j"}}`, `"batch:CancelJob"`},
@@ -226,7 +226,7 @@ func TestTimeRunsOutHonestly(t *testing.T) {
 
 func TestAnHourOfThrottlingCostsTimeAndNothingElse(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		const n = 200
+		const n = 100
 		bodies := make([]string, n)
 		for i := range bodies {
 			job := fmt.Sprintf("job-%d", i)

@@ -23,8 +23,8 @@ const (
 )
 
 type cli struct {
-	Demo   demoCmd   `cmd:"" help:"Cancel a fleet on AWS in a box, in this process alone, and show what became of it."`
-	Dev    devCmd    `cmd:"" help:"Run the worker on an embedded AWS endpoint that the aws CLI can talk to; outcomes on stdout."`
+	Demo   demoCmd   `cmd:"" help:"Cancel a fleet on AWS in a box and show what became of it. Needs nothing, ends by itself."`
+	Dev    devCmd    `cmd:"" help:"Run the worker on an AWS endpoint of its own that the aws CLI can talk to; outcomes on stdout."`
 	Worker workerCmd `cmd:"" help:"Run the worker on AWS, or on whatever AWS_ENDPOINT_URL names."`
 	Send   sendCmd   `cmd:"" help:"Put commands on the queue: from flags, or JSON lines from a file or stdin."`
 }
@@ -68,14 +68,17 @@ func misused(format string, args ...any) error { return misuse{fmt.Errorf(format
 func run(ctx context.Context, args []string, s streams) (code int) {
 	defer func() {
 		// Kong leaves by Exit after --help; this brings it back here.
-		if left, ok := recover().(exit); ok {
+		switch left := recover().(type) {
+		case nil:
+		case exit:
 			code = int(left)
+		default:
+			panic(left)
 		}
 	}()
 	parser, err := kong.New(&cli{},
 		kong.Name("rescind"),
 		kong.Description("Event-driven cancellation of AWS work: fast up to the quota, honest in every status."),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -15,7 +16,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
-	"net/http"
 
 	"github.com/rescindhq/rescind/worker"
 	"github.com/rescindhq/rescind/worker/ledger"
@@ -23,8 +23,8 @@ import (
 )
 
 type workerCmd struct {
-	QueueURL    []string      `name:"queue-url" env:"RESCIND_QUEUE_URL" required:"" help:"Standard queues of commands, comma separated, first served first."`
-	Topic       string        `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" required:"" help:"Topic that outcomes are published to."`
+	QueueURL    []string      `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Standard queues of commands, comma separated, first served first. Required."`
+	Topic       string        `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to. Required."`
 	DLQ         string        `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Where the unreadable is buried (default: the queue's own redrive target)."`
 	Ledger      string        `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH, for one worker on the queue."`
 	Name        string        `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment, in the source of its outcomes."`
@@ -59,7 +59,7 @@ func (c *workerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	book, err := openLedger(c.Ledger, log)
+	book, err := openLedger(c.Ledger)
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,12 @@ func (c *workerCmd) Run(ctx context.Context, s streams) error {
 
 // check holds the flags to the rules that Kong does not know.
 func (c *workerCmd) check() (worker.Quotas, error) {
+	if len(c.QueueURL) == 0 {
+		return nil, errNoQueue
+	}
+	if c.Topic == "" {
+		return nil, misused("no results topic: set RESCIND_RESULTS_TOPIC_ARN, or --results-topic-arn, to the ARN of an SNS topic")
+	}
 	for name, value := range map[string]string{
 		"RESCIND_STATE_QUEUE_URL": c.StateQueue, "RESCIND_POLICY": c.Policy, "RESCIND_ADMIN_TOKEN": c.Token,
 	} {
@@ -115,11 +121,11 @@ func (c *workerCmd) check() (worker.Quotas, error) {
 	return quotas, nil
 }
 
-func openLedger(where string, log *zap.Logger) (ledger.Ledger, error) {
+func openLedger(where string) (ledger.Ledger, error) {
 	kind, rest, _ := strings.Cut(where, ":")
 	switch {
 	case kind == "bolt" && rest != "":
-		return bolt.Open(rest, bolt.Options{Logger: log.Named("ledger")})
+		return bolt.Open(rest, bolt.Options{})
 	case kind == "dynamodb":
 		return nil, misused("RESCIND_LEDGER is %q, but the DynamoDB ledger is not built yet: use bolt:PATH", where)
 	}
@@ -130,7 +136,14 @@ func openLedger(where string, log *zap.Logger) (ledger.Ledger, error) {
 // under way to one service at the most usual.
 const connections = 512
 
-// awsConfig reads AWS_* variables and profiles as every AWS tool does.
+// credentialsBound is how long AWS credentials may take to find: an instance's metadata
+// service answers in milliseconds, and the SDK tries one that is not there for some seconds.
+const credentialsBound = 10 * time.Second
+
+var errNoQueue = misused("no queue: set RESCIND_QUEUE_URL, or --queue-url, to the URL of an SQS queue")
+
+// awsConfig reads AWS_* variables and profiles as every AWS tool does, and looks for
+// credentials, so that their want is told before anything is tried.
 func awsConfig(ctx context.Context) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = 0
@@ -142,6 +155,11 @@ func awsConfig(ctx context.Context) (aws.Config, error) {
 	}
 	if cfg.Region == "" {
 		return cfg, misused("no AWS region: set AWS_REGION, or region in the profile")
+	}
+	ctx, cancel := context.WithTimeout(ctx, credentialsBound)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return cfg, misused("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is given (%w)", err)
 	}
 	return cfg, nil
 }

@@ -12,9 +12,12 @@ const (
 	backoffBase = 100 * time.Millisecond
 	backoffCap  = 20 * time.Second
 
-	// breakerOpens is how many requests in a row must find the service unavailable before it
-	// counts as down: then there is one probe at a time, after gaps drawn like backoffs.
-	breakerOpens = 5
+	// A service counts as down when so many requests in a row found it unavailable, or so many
+	// found nothing but throttling: then there is one probe at a time, after gaps drawn like
+	// backoffs. A quota that is believed four times too high throttles three of four requests,
+	// and twenty in a row once in three hundred: for such the rate is to be learned.
+	downAfter      = 5
+	throttledAfter = 20
 )
 
 // backoff returns the wait before the try after n failed ones.
@@ -26,27 +29,36 @@ func backoff(n int) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
 
-// breaker counts requests in a row that found the service unavailable.
+// breaker counts requests in a row that came to nothing.
 type breaker struct {
-	failed  int
-	probeAt time.Time
+	unavailable, throttled int
+	probes                 int // since it opened
+	probeAt                time.Time
 }
 
-func (b *breaker) open() bool { return b.failed >= breakerOpens }
+func (b *breaker) open() bool {
+	return b.unavailable >= downAfter || b.throttled >= throttledAfter
+}
 
 // allows says whether a request may begin.
 func (b *breaker) allows(now time.Time, inFlight int) bool {
 	return !b.open() || inFlight == 0 && !b.probeAt.After(now)
 }
 
-// note is told of each request's end.
-func (b *breaker) note(now time.Time, unavailable bool) {
-	if !unavailable {
-		b.failed, b.probeAt = 0, time.Time{}
+// note is told of each request's end: how many of its items came back unavailable, and how
+// many throttled.
+func (b *breaker) note(now time.Time, items, unavailable, throttled int) {
+	switch {
+	case unavailable > 0 && unavailable+throttled == items:
+		b.unavailable++
+	case throttled == items:
+		b.throttled++
+	default:
+		*b = breaker{}
 		return
 	}
-	b.failed++
 	if b.open() {
-		b.probeAt = now.Add(backoff(b.failed - breakerOpens + 1))
+		b.probes++
+		b.probeAt = now.Add(backoff(b.probes))
 	}
 }

@@ -124,7 +124,7 @@ func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicEr
 	now := time.Now()
 	l.stats.Throttled += throttled
 	l.stats.Unavailable += unavailable
-	l.breaker.note(now, unavailable == len(b.shares))
+	l.breaker.note(now, len(b.shares), unavailable, throttled)
 	if throttled > 0 {
 		for _, q := range l.o.Quotas {
 			q.slow(now)

@@ -76,6 +76,8 @@ const (
 	// Guide).
 	waitMax = 20 * time.Second
 
+	// backlogWait is the wait of polls beside or after one that came back full.
+	backlogWait = time.Second
 	// requestTimeout bounds every request; a poll has its WaitTime on top. SQS answers in tens
 	// of milliseconds, so ten seconds without an answer is a broken connection.
 	requestTimeout = 10 * time.Second

@@ -69,7 +69,13 @@ func (s *Subscriber) watch(ctx context.Context, sub *subscription) {
 		sub.handed.Wait()
 		close(answered)
 	})
-	pause(s.o.Drain, answered)
+	drain := time.NewTimer(s.o.Drain)
+	defer drain.Stop()
+	select {
+	case <-answered:
+	case <-drain.C:
+	case <-s.hard:
+	}
 	close(sub.out)
 }
 
@@ -149,42 +155,52 @@ func (s *Subscriber) beginLocked(sub *subscription, n int) {
 	sub.open++
 	s.reserved += n
 	s.stats.polls.Add(1)
+	wait := s.o.WaitTime
+	if sub.full {
+		// While there is a backlog, polls find its end soon: later queues wait for that.
+		wait = min(wait, backlogWait)
+	}
 	sub.polling.Go(func() {
-		s.poll(sub, n)
+		full := s.poll(sub, n, wait)
 		s.mu.Lock()
+		if full {
+			// Only now, when all was handed out: a slow reader is not buried in messages.
+			sub.want = min(sub.want+1, s.o.MaxPolls)
+		}
 		sub.open--
 		s.scheduleLocked()
 		s.mu.Unlock()
 	})
 }
 
-// poll receives up to n messages and hands them out. Until the last one is taken the poll
-// counts as open, so that a slow reader of the channel is not buried in messages.
-func (s *Subscriber) poll(sub *subscription, n int) {
-	msgs, err := s.receive(sub, n)
+// poll receives up to n messages and hands them out, and reports whether it came back full.
+// Until the last message is taken the poll counts as open.
+func (s *Subscriber) poll(sub *subscription, n int, wait time.Duration) (full bool) {
+	msgs, err := s.receive(sub, n, wait)
 	if err != nil {
 		pause(s.failed(sub, n, err), sub.stop)
-		return
+		return false
 	}
 	leases := s.admit(sub, n, msgs)
 	open := s.o.Gate == nil || s.o.Gate.Open()
 	for _, l := range leases {
-		if open && hand(sub, l) {
+		if open && s.hand(sub, l) {
 			sub.handed.Add(1)
 			s.running.Go(func() { s.tend(l) })
 		} else {
 			s.running.Go(func() { s.settle(l, settlement{kind: releasing}) })
 		}
 	}
+	return len(msgs) >= n
 }
 
-func (s *Subscriber) receive(sub *subscription, n int) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(sub.polls, s.o.WaitTime+requestTimeout)
+func (s *Subscriber) receive(sub *subscription, n int, wait time.Duration) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(sub.polls, wait+requestTimeout)
 	defer cancel()
 	out, err := s.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(sub.url),
 		MaxNumberOfMessages:         int32(n),
-		WaitTimeSeconds:             int32(s.o.WaitTime / time.Second),
+		WaitTimeSeconds:             int32(wait / time.Second),
 		VisibilityTimeout:           int32(s.o.Lease / time.Second),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -219,10 +235,7 @@ func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message) []*Le
 	defer s.mu.Unlock()
 	s.reserved -= n
 	sub.full = len(msgs) >= n
-	switch {
-	case sub.full:
-		sub.want = min(sub.want+1, s.o.MaxPolls)
-	case len(msgs) == 0:
+	if len(msgs) == 0 {
 		sub.want = 1
 	}
 	if sub.failing != nil {
@@ -251,7 +264,10 @@ func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message) []*Le
 }
 
 // hand gives a message to the subscription's reader; false means that it stopped first.
-func hand(sub *subscription, l *Lease) bool {
+func (s *Subscriber) hand(sub *subscription, l *Lease) bool {
+	if s.intake.Err() != nil {
+		return false
+	}
 	select {
 	case <-sub.stop:
 		return false

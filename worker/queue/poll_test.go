@@ -192,6 +192,7 @@ func TestNackComesAgainAtOnce(t *testing.T) {
 			}
 			m.Nack()
 		}
+		synctest.Wait()
 		if st := s.Stats(); st.InFlight != 1 || st.Received != 101 {
 			t.Errorf("stats: %+v", st)
 		}

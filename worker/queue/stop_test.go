@@ -18,12 +18,12 @@ import (
 func TestStopLeavesEverythingVisible(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 5 * time.Millisecond}, func(w *world) {
 		w.send(w.url, 1000)
-		s := w.subscriber(w.client, Options{Drain: 5 * time.Second})
+		s := w.subscriber(w.client, Options{Drain: 5 * time.Second, MaxPolls: 4})
 		ctx, cancel := context.WithCancel(context.Background())
 		ch, err := s.Subscribe(ctx, w.url)
 		w.must(err)
 		c := collect(ch)
-		advance(120 * time.Millisecond) // somewhere in the middle
+		advance(60 * time.Millisecond) // somewhere in the middle
 		acked := 0
 		for i, m := range c.take() {
 			if i%2 == 0 {
@@ -187,7 +187,7 @@ func TestReleaseComesAfterExtension(t *testing.T) {
 func TestRouterStops(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 5 * time.Millisecond}, func(w *world) {
 		w.send(w.url, 500)
-		s := w.subscriber(w.client, Options{})
+		s := w.subscriber(w.client, Options{MaxPolls: 2})
 		router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NopLogger{})
 		w.must(err)
 		var draining atomic.Bool
@@ -208,7 +208,7 @@ func TestRouterStops(t *testing.T) {
 		})
 		ran := make(chan error, 1)
 		go func() { ran <- router.Run(context.Background()) }()
-		advance(120 * time.Millisecond)
+		advance(60 * time.Millisecond)
 
 		draining.Store(true)
 		s.StopReceiving()

@@ -160,10 +160,12 @@ func (s *Subscriber) Close() error {
 	defer cancel()
 	s.StopReceiving()
 	close(s.closing)
-	s.receiving.Wait()
-	_ = s.await(drain, func(*Lease) bool { return true }) // what is left is released next
+	// Nothing that is admitted from here on is handed out; what is left after the drain is
+	// released next.
+	_ = s.await(drain, func(*Lease) bool { return true })
 	close(s.hard)
 	bound := time.AfterFunc(closeBound, s.cutSettling)
+	s.receiving.Wait()
 	s.running.Wait()
 	if cut := !bound.Stop(); cut {
 		s.closeErr = errors.New("closing queue: not every message could be settled; the rest becomes visible when its leases end")
