@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
@@ -30,9 +32,7 @@ func (r *road) describe(j *journey, internal *lane.PanicError) ([]byte, error) {
 	}
 	d.Status, d.Verdict, d.Counts = outcome.Of(d.Targets)
 	d.Resumed = j.resumed
-	if j.kept != nil {
-		d.Code, d.Message = j.kept.code, j.kept.message
-	}
+	d.Code, d.Message = common(d.Targets)
 	if internal != nil {
 		d.Code, d.Message = outcome.CodeInternal, internal.Error()
 	}
@@ -40,6 +40,16 @@ func (r *road) describe(j *journey, internal *lane.PanicError) ([]byte, error) {
 	d.Attempts = outcome.Attempts(j.attempts)
 	j.mu.Unlock()
 	return outcome.Encode(r.o.Name, j.token.Key, d)
+}
+
+// common is the code that all targets carry, with the first one's message; none where they differ.
+func common(targets []outcome.Target) (code, message string) {
+	for _, t := range targets {
+		if t.Code == "" || t.Code != targets[0].Code {
+			return "", ""
+		}
+	}
+	return targets[0].Code, targets[0].Message
 }
 
 // told is what the outcome says of a target.
@@ -63,6 +73,18 @@ func (r *road) about(l *queue.Lease, c *command.Command) outcome.Data {
 		EnqueuedAt: l.SentAt, ReceivedAt: l.ReceivedAt, FinishedAt: time.Now(), Worker: r.name,
 	}
 }
+
+// traceParent is the W3C trace context of a message, "" where it has none that is well formed
+// ("Trace Context", W3C Recommendation, version 00: two, 32, 16 and two hexadecimal digits).
+func traceParent(l *queue.Lease) string {
+	value := aws.ToString(l.Attributes["traceparent"].StringValue)
+	if traceParentForm.MatchString(value) {
+		return value
+	}
+	return ""
+}
+
+var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // invalid ends a message whose command cannot be read or breaks a rule.
 func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
@@ -192,7 +214,7 @@ func (w *Worker) publish(ctx context.Context, event []byte) error {
 	if err := w.publisher.Publish(w.o.TopicARN, m); err != nil {
 		return err
 	}
-	w.metrics.published(e.Data.Action.Service(), e.Data.Status)
+	w.metrics.published(e.Data)
 	return nil
 }
 

@@ -21,7 +21,6 @@ type journey struct {
 	token   ledger.Token
 	resumed bool
 	targets []*target
-	kept    *refusal // why it was not called, or not called on; nil: it was
 	// stored is what the ledger knew of each target when the claim was made, and the pins that
 	// were resolved since. Written before any call, by the road alone.
 	stored map[string]ledger.TargetProgress

@@ -2,17 +2,21 @@ package worker
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/worker/lane"
+	"github.com/rescindhq/rescind/worker/outcome"
 )
 
 // metrics is what the worker tells Prometheus. It is read when it is asked for, from counts
 // that the parts keep anyway. It is a prometheus.Collector.
 type metrics struct {
 	w *Worker
+
+	took *prometheus.HistogramVec
 
 	mu       sync.Mutex
 	outcomes map[outcomeKey]int
@@ -24,13 +28,21 @@ type outcomeKey struct {
 }
 
 func newMetrics(w *Worker) *metrics {
-	return &metrics{w: w, outcomes: make(map[outcomeKey]int)}
+	return &metrics{w: w, outcomes: make(map[outcomeKey]int), took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "rescind_command_seconds", Help: "Time from sending a command to publishing its outcome.",
+		Buckets: prometheus.ExponentialBuckets(0.05, 4, 11), // 50 ms to 14 hours
+	}, []string{"service"})}
 }
 
 // published counts an outcome.
-func (m *metrics) published(service string, status handlers.Status) {
+func (m *metrics) published(d outcome.Data) {
+	service := "unknown" // whatever an invalid command calls its action is no label
+	if m.w.road.handlers[d.Action] != nil {
+		service = d.Action.Service()
+	}
+	m.took.WithLabelValues(service).Observe(time.Since(d.EnqueuedAt).Seconds())
 	m.mu.Lock()
-	m.outcomes[outcomeKey{service, status}]++
+	m.outcomes[outcomeKey{service, d.Status}]++
 	m.mu.Unlock()
 }
 
@@ -67,6 +79,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	} {
 		out <- d
 	}
+	m.took.Describe(out)
 }
 
 // Collect is part of prometheus.Collector.
@@ -82,6 +95,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		count(descOutcomes, float64(n), key.service, string(key.status))
 	}
 	m.mu.Unlock()
+	m.took.Collect(out)
 	s := m.w.queue.Stats()
 	for what, n := range map[string]int64{
 		"received": s.Received, "again": s.Again, "deleted": s.Deleted, "released": s.Released,

@@ -125,7 +125,6 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 			return err
 		}
 	}
-	j.kept = kept
 	if kept != nil {
 		for _, t := range j.targets {
 			if !t.ended && !t.begun {

@@ -12,13 +12,13 @@ import (
 type Verdict int
 
 const (
-	// Done: the item has its answer, whatever it is.
+	// Done says that the item has its answer, whatever it is.
 	Done Verdict = iota + 1
-	// Throttled: the item is to be run again, and the quota was exceeded.
+	// Throttled says that the item is to be run again, and the quota was exceeded.
 	Throttled
-	// Unavailable: the item is to be run again; there was no answer, or a 5xx.
+	// Unavailable says that the item is to be run again; there was no answer, or a 5xx.
 	Unavailable
-	// Refused: the request as a whole was refused for what may be one item's fault. It is
+	// Refused says that the request as a whole was refused for what may be one item's fault. It is
 	// run again in halves; for an item alone it is as good as Done.
 	Refused
 )

@@ -50,13 +50,13 @@ type Entry struct {
 type State int
 
 const (
-	// Claimed: the caller holds the key now. Progress is what an earlier holder stored.
+	// Claimed says that the caller holds the key now. Progress is what an earlier holder stored.
 	Claimed State = iota + 1
-	// Ended: Outcome is what was stored, byte for byte.
+	// Ended says that Outcome is what was stored, byte for byte.
 	Ended
-	// Held: a live lease of another claim ends at Until.
+	// Held says that a live lease of another claim ends at Until.
 	Held
-	// OtherContent: the key stands for a command with another fingerprint.
+	// OtherContent says that the key stands for a command with another fingerprint.
 	OtherContent
 )
 

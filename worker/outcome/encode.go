@@ -30,7 +30,10 @@ type Event struct {
 	Subject         string    `json:"subject,omitempty"`
 	Time            time.Time `json:"time,omitzero"`
 	DataContentType string    `json:"datacontenttype"`
-	Data            Data      `json:"data"`
+	// TraceParent is the extension of CloudEvents' distributed tracing: the W3C trace context
+	// that the command came with.
+	TraceParent string `json:"traceparent,omitempty"`
+	Data        Data   `json:"data"`
 }
 
 // EventID is the id of the outcome of the command that has this key in the ledger: a UUID of
@@ -55,6 +58,7 @@ func Encode(name, key string, d Data) ([]byte, error) {
 		Subject:         d.CommandID,
 		Time:            d.FinishedAt,
 		DataContentType: "application/json",
+		TraceParent:     d.TraceParent,
 		Data:            d,
 	}
 	text, err := write(e)

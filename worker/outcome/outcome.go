@@ -66,6 +66,9 @@ type Data struct {
 	ReceivedAt time.Time `json:"receivedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
 	Worker     string    `json:"worker,omitempty"`
+
+	// TraceParent stands in the event, beside its data.
+	TraceParent string `json:"-"`
 }
 
 // Target is what became of one target. Before and After are AWS's states, where known; Code

@@ -1,0 +1,129 @@
+// Package iot cancels AWS IoT job executions and whole jobs: iot:CancelJobExecution (one job
+// on one thing) and iot:CancelJob (a job on all its things). It owns what IoT's answers mean;
+// it knows no queue, no quota's tokens and no retry.
+//
+// IoT takes one target a call. Its success is enough: the target is accepted, and no state is
+// read. A refusal by state does not say how the target ended: its state is read, by
+// DescribeJobExecution or DescribeJob, and judged (judge.go). execution.go is the one action,
+// job.go the other.
+package iot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	sdk "github.com/aws/aws-sdk-go-v2/service/iot"
+	smithy "github.com/aws/smithy-go/middleware"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// quota holds for each operation by itself: 10 calls a second (facts/aws.json:
+// core.iot.quotas_per_account_region, an old table; today's default was not found). No burst
+// is published: it is taken to be one second's worth.
+var quota = handlers.Quota{Rate: 10, Burst: 10}
+
+// Texts that both actions take (facts/aws.json: the fields of CancelJob and
+// CancelJobExecution).
+var (
+	jobIDText = handlers.Text{
+		Min: 1, Max: 64, Pattern: regexp.MustCompile(`[a-zA-Z0-9_-]+`),
+		Rule: "must hold only A-Z a-z 0-9 _ -",
+	}
+	// visible is Java's [^\p{C}]+, which reads the same in Go: no control, format, private
+	// or unassigned characters, line breaks among them.
+	visible     = regexp.MustCompile(`[^\p{C}]+`)
+	visibleRule = "must not hold control characters, line breaks or other invisible characters"
+)
+
+// client is the part of the SDK that the handlers call.
+type client interface {
+	CancelJobExecution(context.Context, *sdk.CancelJobExecutionInput, ...func(*sdk.Options)) (*sdk.CancelJobExecutionOutput, error)
+	DescribeJobExecution(context.Context, *sdk.DescribeJobExecutionInput, ...func(*sdk.Options)) (*sdk.DescribeJobExecutionOutput, error)
+	CancelJob(context.Context, *sdk.CancelJobInput, ...func(*sdk.Options)) (*sdk.CancelJobOutput, error)
+	DescribeJob(context.Context, *sdk.DescribeJobInput, ...func(*sdk.Options)) (*sdk.DescribeJobOutput, error)
+}
+
+// New returns the handlers of iot:CancelJobExecution and iot:CancelJob. config gives the SDK
+// configuration (region, credentials, endpoint) for a place; it is asked when a place is first
+// called and must be safe for concurrent use. Whatever retries it configures are turned off.
+func New(config func(handlers.Place) aws.Config) []handlers.Handler {
+	clients := handlers.PerPlace(func(at handlers.Place) client {
+		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
+			// One attempt: the lane owns retries.
+			o.Retryer = aws.NopRetryer{}
+			o.RetryMaxAttempts = 1
+		})
+	})
+	return []handlers.Handler{&executionHandler{clients}, &jobHandler{clients}}
+}
+
+// codes are IoT's own (facts/aws.json: core.iot.operations). ThrottlingException, which IoT
+// answers with 400 or 429, means the same from every service; InvalidRequestException is
+// final unless an action says otherwise.
+var codes = handlers.Codes{
+	"InvalidStateTransitionException": handlers.Unsettled,
+	"ResourceNotFoundException":       handlers.NoSuchTarget,
+	"VersionConflictException":        handlers.VersionMismatch,
+	// CancelJob's 410, "A limit has been exceeded": which limit is not documented, and nothing
+	// in a cancel can break one but its rate; aws.json lists it among the throttle codes. It
+	// costs time, and if it does not pass, RESCIND_GIVE_UP ends the command.
+	"LimitExceededException": handlers.Throttled,
+}
+
+// one makes a call of many, as [handlers.Call] has it, of a call for one target.
+func one[R any](do func(context.Context, handlers.Place, handlers.Target) R) func(context.Context, handlers.Place, []handlers.Target) []R {
+	return func(ctx context.Context, at handlers.Place, targets []handlers.Target) []R {
+		return []R{do(ctx, at, targets[0])}
+	}
+}
+
+// refused is the answer to a cancelling call that failed.
+func refused(err error, codes handlers.Codes) handlers.Answer {
+	var a handlers.Answer
+	a.Err, a.RequestID = handlers.Classify(err, codes)
+	if a.Err.Class == handlers.NotAuthorized {
+		a.Status = handlers.Denied
+	}
+	return a
+}
+
+// unread is the reading of a call that failed; that IoT does not know the target is not a
+// failure.
+func unread(err error) handlers.Reading {
+	e, id := handlers.Classify(err, codes)
+	if e.Class == handlers.NoSuchTarget {
+		e = nil
+	}
+	return handlers.Reading{Err: e, RequestID: id}
+}
+
+// read is the reading of a state. An answer without one is none.
+func read(state string, metadata smithy.Metadata) handlers.Reading {
+	r := handlers.Reading{Found: state != "", State: state, RequestID: requestID(metadata)}
+	if !r.Found {
+		r.Err = unanswered("IoT's answer has no status")
+	}
+	return r
+}
+
+func requestID(metadata smithy.Metadata) string {
+	id, _ := middleware.GetRequestIDMetadata(metadata)
+	return id
+}
+
+func unanswered(message string) *handlers.Error {
+	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
+}
+
+// key is what a request says besides its target's name: equal requests, equal keys.
+func key(request any) (string, error) {
+	b, err := json.Marshal(request) // sorts the keys of maps
+	if err != nil {
+		return "", fmt.Errorf("writing a request's key: %w", err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,132 @@
+package iot
+
+import (
+	"context"
+	"maps"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/iot"
+	"github.com/aws/aws-sdk-go-v2/service/iot/types"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// jobHandler is iot:CancelJob. Its target is the job: one that is CANCELED goes on cancelling
+// its executions, about a thousand a minute (facts/aws.json: core.iot.batch.whole_job), and
+// without force leaves those that are IN_PROGRESS to their things.
+type jobHandler struct {
+	clients func(handlers.Place) client
+}
+
+// job is a target's Params: the request.
+type job struct {
+	id string
+	jobOptions
+}
+
+// jobOptions is what a request says besides which job it means, and its Key.
+type jobOptions struct {
+	Force      bool   `json:"force"`
+	ReasonCode string `json:"reasonCode"` // "": none
+	Comment    string `json:"comment"`    // "": none
+}
+
+// jobCodes: CancelJob documents no refusal by state, so that InvalidRequestException, of a
+// request whose fields were all checked before, may be one. The job's state tells.
+var jobCodes = func() handlers.Codes {
+	c := maps.Clone(codes)
+	c["InvalidRequestException"] = handlers.Unsettled
+	return c
+}()
+
+// Action is iot:CancelJob.
+func (h *jobHandler) Action() handlers.Action { return "iot:CancelJob" }
+
+// Fields are those of the API. The comment is its reason.
+func (h *jobHandler) Fields() []handlers.Field {
+	return []handlers.Field{
+		{Name: "jobId", Kind: handlers.String, Required: true, Text: jobIDText},
+		{Name: "reasonCode", Kind: handlers.String, Text: handlers.Text{
+			// Java's \p{Upper} and \p{Digit} are ASCII's.
+			Max: 128, Pattern: regexp.MustCompile(`[A-Z0-9_]+`), Rule: "must hold A-Z 0-9 _, one at least, and nothing else",
+		}},
+		{Name: "comment", Kind: handlers.String, Reason: true, Text: handlers.Text{Max: 2028, Pattern: visible, Rule: visibleRule + ", nor be empty"}},
+		{Name: "force", Kind: handlers.Boolean},
+	}
+}
+
+// Targets returns the one job. Requests that say the same of it share a call.
+func (h *jobHandler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
+	j := job{id: p.Text("jobId"), jobOptions: jobOptions{
+		Force: p.Flag("force"), ReasonCode: p.Text("reasonCode"), Comment: p.Text("comment"),
+	}}
+	k, err := key(j.jobOptions)
+	if err != nil {
+		return nil, err
+	}
+	return []handlers.Target{{ID: j.id, Key: k, Params: j}}, nil
+}
+
+// Cancel is CancelJob.
+func (h *jobHandler) Cancel() handlers.Call[handlers.Answer] {
+	return handlers.Call[handlers.Answer]{Operation: "CancelJob", Max: 1, Quota: quota, Do: one(h.cancel)}
+}
+
+// Read is DescribeJob.
+func (h *jobHandler) Read() handlers.Call[handlers.Reading] {
+	return handlers.Call[handlers.Reading]{Operation: "DescribeJob", Max: 1, Quota: quota, Do: one(h.describe)}
+}
+
+func (h *jobHandler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
+	j := t.Params.(job)
+	in := &sdk.CancelJobInput{JobId: aws.String(j.id), Force: j.Force}
+	if j.ReasonCode != "" {
+		in.ReasonCode = aws.String(j.ReasonCode)
+	}
+	if j.Comment != "" {
+		in.Comment = aws.String(j.Comment)
+	}
+	out, err := h.clients(at).CancelJob(ctx, in)
+	if err != nil {
+		return refused(err, jobCodes)
+	}
+	a := handlers.Answer{Status: handlers.Accepted, RequestID: requestID(out.ResultMetadata)}
+	if aws.ToString(out.JobId) == "" {
+		a.Status, a.Err = "", unanswered("IoT's answer does not name the job")
+	}
+	return a
+}
+
+func (h *jobHandler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+	out, err := h.clients(at).DescribeJob(ctx, &sdk.DescribeJobInput{JobId: aws.String(t.ID)})
+	if err != nil {
+		return unread(err)
+	}
+	var state string
+	if out.Job != nil {
+		state = string(out.Job.Status)
+	}
+	return read(state, out.ResultMetadata)
+}
+
+// Judge says what a job's state shows.
+func (h *jobHandler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
+	return judge(jobStanding(r.State), tried, r)
+}
+
+func jobStanding(state string) standing {
+	switch types.JobStatus(state) {
+	case types.JobStatusInProgress, types.JobStatusScheduled:
+		return open
+	case types.JobStatusCanceled:
+		return cancelled
+	case types.JobStatusCompleted:
+		return ended
+	case types.JobStatusDeletionInProgress:
+		// To cancel such a job is an error (API_DeleteJob), and how its executions end is not
+		// told.
+		return beyond
+	default: // A state that IoT added since.
+		return open
+	}
+}
