@@ -20,24 +20,27 @@ import (
 
 // admin serves /healthz, /readyz, /metrics and /debug/pprof.
 type admin struct {
-	server *http.Server
-	done   chan error
+	address string // that it listens on
+	server  *http.Server
+	done    chan error
 }
 
 // adminClose bounds how long requests under way may take when the worker ends.
 const adminClose = 2 * time.Second
 
-func serveAdmin(addr string, w *worker.Worker, log *zap.Logger) (*admin, error) {
-	l, err := net.Listen("tcp", addr)
+// serveAdmin serves on an address until close is called.
+func serveAdmin(ctx context.Context, addr string, w *worker.Worker, log *zap.Logger) (*admin, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening for health and metrics: %w; set RESCIND_ADMIN_ADDR to a free address, such as 127.0.0.1:0", err)
 	}
 	a := &admin{
-		server: &http.Server{Handler: adminHandler(w), ReadHeaderTimeout: 5 * time.Second},
-		done:   make(chan error, 1),
+		address: l.Addr().String(),
+		server:  &http.Server{Handler: adminHandler(w), ReadHeaderTimeout: 5 * time.Second},
+		done:    make(chan error, 1),
 	}
 	go func() { a.done <- a.server.Serve(l) }()
-	log.Info("serving health and metrics", zap.String("address", l.Addr().String()))
+	log.Info("serving health and metrics", zap.String("address", a.address))
 	return a, nil
 }
 
@@ -75,10 +78,14 @@ func readyz(rw http.ResponseWriter, w *worker.Worker) {
 	_ = json.NewEncoder(rw).Encode(answer) // the client may have gone
 }
 
+// close lets requests under way finish for a moment, and ends the rest.
 func (a *admin) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), adminClose)
 	defer cancel()
 	err := a.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = a.server.Close() // a profile may run for half a minute; nobody waits for it
+	}
 	if served := <-a.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

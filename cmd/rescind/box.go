@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -27,10 +30,13 @@ const (
 	boxReceives = 1000
 )
 
-// box is AWS in a box with a worker on it, both in this process: they talk through pipes, with
-// the real SDK clients.
+// box is AWS in a box, served on a port, with a worker on it in the same process.
 type box struct {
 	sim      *awssim.Sim
+	url      string // of the endpoint
+	serving  sync.WaitGroup
+	served   error
+	client   *http.Transport
 	sqs      *sqs.Client
 	queue    string // URL of the queue of commands
 	buried   string // URL of its dead-letter queue
@@ -46,41 +52,61 @@ type box struct {
 // long polling", SQS Developer Guide).
 const longPoll = 20
 
-// newBox makes the box, and a worker that is not running yet. What o leaves out of queue,
-// topic, ledger and AWS is filled in. The caller closes the box, and not before the worker has
-// returned.
-func newBox(ctx context.Context, sim *awssim.Sim, o worker.Options) (b *box, err error) {
-	b = &box{sim: sim, sqs: sqs.NewFromConfig(sim.Config())}
+// newBox serves a box on an address, and makes a worker that is not running yet. What the
+// worker's options leave out of queue, topic, ledger and AWS is filled in. The caller closes
+// the box, and not before the worker has returned.
+func newBox(ctx context.Context, addr string, simulated awssim.Options, o worker.Options) (b *box, err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("serving AWS on %s: %w", addr, err)
+	}
+	b = &box{url: "http://" + reachable(l.Addr())}
+	simulated.BaseURL = b.url
+	b.sim = awssim.New(simulated)
+	b.serving.Go(func() { b.served = b.sim.Serve(l) })
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("making AWS in a box: %w", err), b.close())
 		}
 	}()
-	if b.queue, b.buried, err = sim.CreateQueueWithDeadLetters(boxQueue, boxReceives, nil); err != nil {
-		return b, err
+	if b.queue, b.buried, err = b.sim.CreateQueueWithDeadLetters(boxQueue, boxReceives, nil); err != nil {
+		return nil, err
 	}
-	if b.outcomes, err = sim.CreateQueue(boxOutcomes, nil); err != nil {
-		return b, err
+	if b.outcomes, err = b.sim.CreateQueue(boxOutcomes, nil); err != nil {
+		return nil, err
 	}
-	if b.topic, err = sim.CreateTopic(boxTopic); err != nil {
-		return b, err
+	if b.topic, err = b.sim.CreateTopic(boxTopic); err != nil {
+		return nil, err
 	}
-	if _, err = sim.Subscribe(b.topic, b.outcomes, true); err != nil {
-		return b, err
+	if _, err = b.sim.Subscribe(b.topic, b.outcomes, true); err != nil {
+		return nil, err
 	}
 	if b.dir, err = os.MkdirTemp("", "rescind-"); err != nil {
-		return b, err
+		return nil, err
 	}
 	// What is in the box ends with the process, so there is no power cut to outlive.
 	if b.ledger, err = bolt.Open(filepath.Join(b.dir, "ledger.db"), bolt.Options{NoSync: true}); err != nil {
-		return b, err
+		return nil, err
 	}
-	o.QueueURLs, o.TopicARN, o.Ledger, o.AWS = []string{b.queue}, b.topic, b.ledger, sim.Config()
+	b.client = &http.Transport{MaxIdleConnsPerHost: connections}
+	cfg := b.sim.Config()
+	cfg.BaseEndpoint, cfg.HTTPClient = aws.String(b.url), &http.Client{Transport: b.client}
+	b.sqs = sqs.NewFromConfig(cfg)
+	o.QueueURLs, o.TopicARN, o.Ledger, o.AWS = []string{b.queue}, b.topic, b.ledger, cfg
 	b.worker, err = worker.New(ctx, o)
 	return b, err
 }
 
-// close ends what newBox made, and the simulator.
+// reachable is an address by which this machine reaches a listener on any of its own.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return a.String()
+}
+
+// close ends what newBox began.
 func (b *box) close() error {
 	var errs []error
 	if b.ledger != nil {
@@ -89,11 +115,13 @@ func (b *box) close() error {
 	if b.dir != "" {
 		errs = append(errs, os.RemoveAll(b.dir))
 	}
-	return errors.Join(append(errs, b.sim.Close())...)
+	errs = append(errs, b.sim.Close())
+	b.serving.Wait()
+	if b.client != nil {
+		b.client.CloseIdleConnections()
+	}
+	return errors.Join(append(errs, b.served)...)
 }
-
-// longPoll is SQS's own longest wait for a first message.
-const longPoll = 20 * time.Second
 
 // follow gives every published outcome to each, until ctx ends, and then what is still there.
 func (b *box) follow(ctx context.Context, each func(event string) error) error {

@@ -70,7 +70,7 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	defer stop(nil)
 	out := newSender(sending, stop, sqs.NewFromConfig(cfg), c.QueueURL[0], cfg.Region, c)
 	stopProgress := out.progress(s)
-	err = out.all(sending, in)
+	err = out.all(sending, lines(sending, in))
 	stopProgress()
 	if c.File == "" {
 		return errors.Join(err, out.tellOne(s, c.JSON))

@@ -72,7 +72,7 @@ func (c *workerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return errors.Join(err, book.Close())
 	}
-	admin, err := serveAdmin(c.Admin, w, log)
+	admin, err := serveAdmin(ctx, c.Admin, w, log)
 	if err != nil {
 		return errors.Join(err, book.Close())
 	}

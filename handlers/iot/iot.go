@@ -15,9 +15,9 @@ import (
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	sdk "github.com/aws/aws-sdk-go-v2/service/iot"
-	smithy "github.com/aws/smithy-go/middleware"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/rescindhq/rescind/handlers"
 )
 
@@ -102,7 +102,7 @@ func unread(err error) handlers.Reading {
 }
 
 // read is the reading of a state. An answer without one is none.
-func read(state string, metadata smithy.Metadata) handlers.Reading {
+func read(state string, metadata middleware.Metadata) handlers.Reading {
 	r := handlers.Reading{Found: state != "", State: state, RequestID: requestID(metadata)}
 	if !r.Found {
 		r.Err = unanswered("IoT's answer has no status")
@@ -110,8 +110,8 @@ func read(state string, metadata smithy.Metadata) handlers.Reading {
 	return r
 }
 
-func requestID(metadata smithy.Metadata) string {
-	id, _ := middleware.GetRequestIDMetadata(metadata)
+func requestID(metadata middleware.Metadata) string {
+	id, _ := awsmiddleware.GetRequestIDMetadata(metadata)
 	return id
 }
 

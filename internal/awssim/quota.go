@@ -23,6 +23,9 @@ type Quota struct {
 func DefaultQuotas() map[string]Quota {
 	quotas := map[string]Quota{}
 	for name, service := range facts.Core() {
+		if name == "emr" {
+			name = "elasticmapreduce" // the box knows services by their signing names
+		}
 		for operation, q := range service.Quotas {
 			if operation == "ALL_API" || operation == "ALL" {
 				operation = "*"

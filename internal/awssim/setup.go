@@ -10,7 +10,11 @@ import (
 	"strings"
 
 	"github.com/rescindhq/rescind/internal/awssim/batch"
+	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
+	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
 
 // This file is what the process around the box does without a request: it passes no quota,
@@ -22,6 +26,35 @@ type Job = batch.Job
 
 // JobChange is a change of state that a Batch job makes by itself.
 type JobChange = batch.Change
+
+// Cluster is an EMR cluster; see the emr package.
+type Cluster = emr.Cluster
+
+// Step is a step on an EMR cluster.
+type Step = emr.Step
+
+// StepChange is a change of state that a step makes by itself.
+type StepChange = emr.Change
+
+// Task is an FSx data repository task; see the fsx package.
+type Task = fsx.Task
+
+// TaskChange is a change of state that a task makes by itself.
+type TaskChange = fsx.Change
+
+// ThingJob is an IoT job and JobExecution its execution on a thing; see the iot package.
+type (
+	ThingJob     = iot.Job
+	JobExecution = iot.Execution
+	// ExecutionChange is a change of state that a job execution makes by itself.
+	ExecutionChange = iot.Change
+)
+
+// Workflow is an SWF workflow execution, that is one run; see the swf package.
+type Workflow = swf.Run
+
+// WorkflowEnding is how a workflow execution closes by itself.
+type WorkflowEnding = swf.Ending
 
 // Message is a message as it lies on a queue.
 type Message = sqs.Message
@@ -119,3 +152,102 @@ func (s *Sim) JobIn(account, region, id string) (_ Job, ok bool) {
 
 // Jobs returns all Batch jobs as they stand now, in the order in which they were put in.
 func (s *Sim) Jobs() []Job { return s.batch.Jobs(s.options.Account, s.options.Region) }
+
+// PutClusters puts EMR clusters in, or changes those with the same id, account and region.
+func (s *Sim) PutClusters(clusters ...Cluster) {
+	clusters = slices.Clone(clusters)
+	for i := range clusters {
+		clusters[i].Account = cmp.Or(clusters[i].Account, s.options.Account)
+		clusters[i].Region = cmp.Or(clusters[i].Region, s.options.Region)
+	}
+	s.emr.PutClusters(clusters...)
+}
+
+// PutSteps puts EMR steps in, or replaces those with the same id on the same cluster. A
+// cluster that was not put in is made.
+func (s *Sim) PutSteps(steps ...Step) {
+	steps = slices.Clone(steps)
+	for i := range steps {
+		steps[i].Account = cmp.Or(steps[i].Account, s.options.Account)
+		steps[i].Region = cmp.Or(steps[i].Region, s.options.Region)
+	}
+	s.emr.PutSteps(steps...)
+}
+
+// Step returns an EMR step as it stands now; ok is false where there is none.
+func (s *Sim) Step(cluster, id string) (_ Step, ok bool) {
+	return s.emr.Step(s.options.Account, s.options.Region, cluster, id)
+}
+
+// Steps returns the steps of an EMR cluster as they stand now, in the order in which they
+// were put in.
+func (s *Sim) Steps(cluster string) []Step {
+	return s.emr.Steps(s.options.Account, s.options.Region, cluster)
+}
+
+// PutTasks puts FSx data repository tasks in, or replaces those with the same id, account and
+// region.
+func (s *Sim) PutTasks(tasks ...Task) {
+	tasks = slices.Clone(tasks)
+	for i := range tasks {
+		tasks[i].Account = cmp.Or(tasks[i].Account, s.options.Account)
+		tasks[i].Region = cmp.Or(tasks[i].Region, s.options.Region)
+	}
+	s.fsx.Put(tasks...)
+}
+
+// Task returns an FSx data repository task as it stands now; ok is false where there is none.
+func (s *Sim) Task(id string) (_ Task, ok bool) {
+	return s.fsx.Task(s.options.Account, s.options.Region, id)
+}
+
+// Tasks returns all FSx data repository tasks as they stand now, in the order in which they
+// were put in.
+func (s *Sim) Tasks() []Task { return s.fsx.Tasks(s.options.Account, s.options.Region) }
+
+// PutThingJobs puts IoT jobs in, or replaces those with the same id, account and region.
+func (s *Sim) PutThingJobs(jobs ...ThingJob) {
+	jobs = slices.Clone(jobs)
+	for i := range jobs {
+		jobs[i].Account = cmp.Or(jobs[i].Account, s.options.Account)
+		jobs[i].Region = cmp.Or(jobs[i].Region, s.options.Region)
+	}
+	s.iot.PutJobs(jobs...)
+}
+
+// ThingJob returns an IoT job as it stands now; ok is false where there is none.
+func (s *Sim) ThingJob(id string) (_ ThingJob, ok bool) {
+	return s.iot.Job(s.options.Account, s.options.Region, id)
+}
+
+// PutJobExecutions puts IoT job executions in, or replaces those with the same names, account
+// and region. A thing or a job that was not put in is made.
+func (s *Sim) PutJobExecutions(executions ...JobExecution) {
+	executions = slices.Clone(executions)
+	for i := range executions {
+		executions[i].Account = cmp.Or(executions[i].Account, s.options.Account)
+		executions[i].Region = cmp.Or(executions[i].Region, s.options.Region)
+	}
+	s.iot.PutExecutions(executions...)
+}
+
+// JobExecution returns an IoT job execution as it stands now; ok is false where there is none.
+func (s *Sim) JobExecution(thing, job string) (_ JobExecution, ok bool) {
+	return s.iot.Execution(s.options.Account, s.options.Region, thing, job)
+}
+
+// PutWorkflows puts SWF workflow executions in, or replaces those with the same names, account
+// and region. A domain that was not there is made.
+func (s *Sim) PutWorkflows(runs ...Workflow) {
+	runs = slices.Clone(runs)
+	for i := range runs {
+		runs[i].Account = cmp.Or(runs[i].Account, s.options.Account)
+		runs[i].Region = cmp.Or(runs[i].Region, s.options.Region)
+	}
+	s.swf.Put(runs...)
+}
+
+// Workflow returns an SWF workflow execution as it stands now; ok is false where there is none.
+func (s *Sim) Workflow(domain, workflowID, runID string) (_ Workflow, ok bool) {
+	return s.swf.Run(s.options.Account, s.options.Region, domain, workflowID, runID)
+}

@@ -14,10 +14,14 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim/batch"
+	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 	"github.com/rescindhq/rescind/internal/awssim/sns"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
 	"github.com/rescindhq/rescind/internal/awssim/sts"
+	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
 
 // Options say what kind of AWS the box is. The zero value is one that is fast, keeps to the
@@ -43,6 +47,14 @@ type Options struct {
 	History bool
 	// Batch says how Batch jobs behave.
 	Batch batch.Options
+	// EMR says how EMR steps behave.
+	EMR emr.Options
+	// FSx says how FSx data repository tasks behave.
+	FSx fsx.Options
+	// IoT says how IoT job executions behave.
+	IoT iot.Options
+	// SWF says how the deciders of SWF workflows behave.
+	SWF swf.Options
 }
 
 // Sim is one AWS in a box. Make it with New. Its methods are safe for concurrent use.
@@ -59,6 +71,10 @@ type Sim struct {
 	sns   *sns.SNS
 	sts   *sts.STS
 	batch *batch.Batch
+	emr   *emr.EMR
+	fsx   *fsx.FSx
+	iot   *iot.IoT
+	swf   *swf.SWF
 
 	server     *http.Server
 	background sync.WaitGroup // servers
@@ -91,10 +107,18 @@ func New(o Options) *Sim {
 	s.sns = sns.New(o.Seed, s.sqs)
 	s.sts = sts.New(o.Seed)
 	s.batch = batch.New(o.Seed, o.Batch)
+	s.emr = emr.New(o.Seed, o.EMR)
+	s.fsx = fsx.New(o.FSx)
+	s.iot = iot.New(o.IoT)
+	s.swf = swf.New(o.SWF)
 	s.register(s.sqs.Service())
 	s.register(s.sns.Service())
 	s.register(s.sts.Service())
 	s.register(s.batch.Service())
+	s.register(s.emr.Service())
+	s.register(s.fsx.Service())
+	s.register(s.iot.Service())
+	s.register(s.swf.Service())
 	// No timeouts: a connection that the server closes for being idle would now and then be
 	// the one that a client has just chosen, and look like a fault that nobody asked for.
 	s.server = &http.Server{Handler: s.Handler()}

@@ -57,15 +57,15 @@ func TestPollsGrowAndShrink(t *testing.T) {
 		s := w.subscriber(api, Options{MaxPolls: 8})
 		c := collect(w.subscribe(s, w.url))
 		advance(10 * time.Millisecond)
-		if api.maxOpen != 1 {
-			t.Errorf("%d polls at first, want 1", api.maxOpen)
+		if api.most() != 1 {
+			t.Errorf("%d polls at first, want 1", api.most())
 		}
 		advance(10 * time.Second)
 		if got := len(c.take()); got != 2000 {
 			t.Fatalf("%d received", got)
 		}
-		if api.maxOpen != 8 {
-			t.Errorf("%d polls at most, want 8", api.maxOpen)
+		if api.most() != 8 {
+			t.Errorf("%d polls at most, want 8", api.most())
 		}
 		// Growing costs some polls that ask for nothing, and no more than were open.
 		if polls := s.Stats().Polls; polls > 200+8+1 {

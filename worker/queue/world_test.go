@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"strconv"
 	"sync"
 	"testing"
@@ -42,7 +44,24 @@ func virtual(t *testing.T, o awssim.Options, test func(w *world)) {
 func oneAttempt(sim *awssim.Sim) *sqs.Client {
 	cfg := sim.Config()
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	return sqs.NewFromConfig(cfg)
+}
+
+// plainBodies keeps answers of a box without latency from being lost. The SDK (smithy-go v1.28)
+// closes a request's body as soon as an answer is there, and the WriteTo of a closed body fails
+// with EOF where Read would just end; net/http, which may not have looked for the body's end
+// yet, then closes the connection under the answer.
+type plainBodies struct{ aws.HTTPClient }
+
+func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{r.Body, r.Body}
+	}
+	return c.HTTPClient.Do(r)
 }
 
 // advance lets virtual time pass and everything that it brings come to rest.
@@ -214,6 +233,13 @@ func (s *spy) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, f
 		s.receive(in)
 	}
 	return s.API.ReceiveMessage(ctx, in, f...)
+}
+
+// most is the most polls that were open at once.
+func (s *spy) most() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxOpen
 }
 
 func (s *spy) refusal(operation string, id *string) (types.BatchResultErrorEntry, bool) {

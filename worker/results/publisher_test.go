@@ -64,6 +64,12 @@ func (s *spy) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, f ...
 	return s.API.PublishBatch(ctx, in, f...)
 }
 
+func (s *spy) requests() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sizes)
+}
+
 func virtual(t *testing.T, o awssim.Options, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(o)
@@ -161,7 +167,7 @@ func TestConcurrentCallersShareRequests(t *testing.T) {
 		if got := w.delivered(); got != "1000" {
 			t.Errorf("%s delivered", got)
 		}
-		if requests := len(w.api.sizes); requests > 105 {
+		if requests := w.api.requests(); requests > 105 {
 			t.Errorf("1000 messages in %d requests", requests)
 		}
 	})
@@ -175,7 +181,7 @@ func TestOneCallWithManyMessages(t *testing.T) {
 			list[i] = message.NewMessage(fmt.Sprint(i), []byte("x"))
 		}
 		w.must(p.Publish(w.topic, list...))
-		if got, requests := w.delivered(), len(w.api.sizes); got != "100" || requests > 13 {
+		if got, requests := w.delivered(), w.api.requests(); got != "100" || requests > 13 {
 			t.Errorf("%s delivered in %d requests", got, requests)
 		}
 		w.must(p.Publish(w.topic))
@@ -202,7 +208,7 @@ func TestRequestsKeepToTheSizeLimit(t *testing.T) {
 				t.Errorf("a request of %d messages and %d bytes", w.api.sizes[i], bytes)
 			}
 		}
-		if requests := len(w.api.sizes); requests > 12 {
+		if requests := w.api.requests(); requests > 12 {
 			t.Errorf("%d requests", requests)
 		}
 	})
@@ -303,10 +309,10 @@ func TestDownAndUp(t *testing.T) {
 		if err := p.Health(); err == nil || !strings.Contains(err.Error(), "publishing to "+w.topic) {
 			t.Errorf("health after the first failure: %v", err)
 		}
-		under := len(w.api.sizes)
+		under := w.api.requests()
 		advance(time.Minute)
 		// Full jitter up to 5 s, 2.5 s on average, after a quick beginning.
-		if probes := len(w.api.sizes) - under; probes < 12 || probes > 60 {
+		if probes := w.api.requests() - under; probes < 12 || probes > 60 {
 			t.Errorf("%d requests in a minute of outage", probes)
 		}
 		w.sim.SetDown("sns", false)
@@ -341,9 +347,9 @@ func TestOneProbeAtATime(t *testing.T) {
 		if p.Health() == nil {
 			t.Fatal("up")
 		}
-		before := len(w.api.sizes)
+		before := w.api.requests()
 		advance(30 * time.Second)
-		if probes := len(w.api.sizes) - before; probes < 3 || probes > 10 {
+		if probes := w.api.requests() - before; probes < 3 || probes > 10 {
 			t.Errorf("%d requests of 3 s, one at a time, in 30 s", probes)
 		}
 		w.sim.SetHang("sns", false)

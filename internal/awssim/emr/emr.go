@@ -121,6 +121,9 @@ func (e *EMR) Service() *service.Service {
 			"DescribeStep":    service.JSON(describeItems, e.describeStep),
 			"DescribeCluster": service.JSON(clusterItems, e.describeCluster),
 			"AddJobFlowSteps": service.JSON(addItems, e.addSteps),
+			// What the aws CLI's "emr describe-cluster" asks for beside the cluster.
+			"ListInstanceGroups":   service.JSON(clusterItems, e.listNone),
+			"ListBootstrapActions": service.JSON(clusterItems, e.listNone),
 		},
 	}
 }

@@ -69,6 +69,10 @@ type (
 	clusterStatus struct {
 		State string `json:"State"`
 	}
+	noneOutput struct {
+		Groups  []struct{} `json:"InstanceGroups"`
+		Actions []struct{} `json:"BootstrapActions"`
+	}
 	addInput struct {
 		JobFlowID string `json:"JobFlowId"`
 		Steps     []struct {
@@ -94,8 +98,8 @@ func addItems(in *addInput) []string {
 
 // listSteps lists the steps of a cluster, the newest first unless they are filtered
 // (API_ListSteps). StepIds are a filter: ids that the cluster does not know are left out,
-// which is not documented, and neither is that filtered steps come in the order in which they
-// were put in. The marker is the place in the list.
+// which is not documented, and neither is the order of what is filtered: here that of the
+// ids, or that in which the steps were put in. The marker is the place in the list.
 func (e *EMR) listSteps(_ context.Context, c *service.Call, in *listInput) (*listOutput, error) {
 	if len(in.StepIDs) > maxList {
 		return nil, refuse("StepIds must hold at most %d step ids, not %d.", maxList, len(in.StepIDs))
@@ -115,16 +119,12 @@ func (e *EMR) listSteps(_ context.Context, c *service.Call, in *listInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	all := on.steps
-	if len(in.StepIDs) == 0 && len(in.States) == 0 {
-		all = slices.Clone(all)
-		slices.Reverse(all)
-	}
+	all := on.listed(in)
 	now, out := time.Now(), &listOutput{Steps: []stepDetail{}}
 	for i := from; i < len(all); i++ {
 		s := all[i]
 		s.advance(now)
-		if len(in.StepIDs) > 0 && !slices.Contains(in.StepIDs, s.ID) || len(in.States) > 0 && !slices.Contains(in.States, s.State) {
+		if len(in.States) > 0 && !slices.Contains(in.States, s.State) {
 			continue
 		}
 		if len(out.Steps) == page {
@@ -134,6 +134,26 @@ func (e *EMR) listSteps(_ context.Context, c *service.Call, in *listInput) (*lis
 		out.Steps = append(out.Steps, s.detail())
 	}
 	return out, nil
+}
+
+// listed are the steps that a request lists, before the filter by state.
+func (c *cluster) listed(in *listInput) []*step {
+	switch {
+	case len(in.StepIDs) > 0:
+		named := make([]*step, 0, len(in.StepIDs))
+		for _, id := range in.StepIDs {
+			if s := c.byID[id]; s != nil && !slices.Contains(named, s) {
+				named = append(named, s)
+			}
+		}
+		return named
+	case len(in.States) > 0:
+		return c.steps
+	default:
+		newest := slices.Clone(c.steps)
+		slices.Reverse(newest)
+		return newest
+	}
 }
 
 func (e *EMR) describeStep(_ context.Context, c *service.Call, in *describeInput) (*describeOutput, error) {
@@ -180,6 +200,16 @@ func (e *EMR) describeCluster(_ context.Context, c *service.Call, in *clusterInp
 		ID: on.ID, Name: on.Name, ReleaseLabel: on.Release, Status: clusterStatus{State: "WAITING"},
 		Arn: "arn:aws:elasticmapreduce:" + on.Region + ":" + on.Account + ":cluster/" + on.ID,
 	}}, nil
+}
+
+// listNone answers for lists that are empty here: no cluster has machines.
+func (e *EMR) listNone(_ context.Context, c *service.Call, in *clusterInput) (*noneOutput, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, err := e.clusterLocked(c, in.ClusterID); err != nil {
+		return nil, err
+	}
+	return &noneOutput{Groups: []struct{}{}, Actions: []struct{}{}}, nil
 }
 
 // maxAdd is the most steps of one AddJobFlowSteps ("A maximum of 256 steps are allowed in

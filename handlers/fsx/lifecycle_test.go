@@ -1,0 +1,287 @@
+package fsx
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	simfsx "github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/facts"
+)
+
+var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+
+// road sends tasks through the handler, the real SDK client and AWS in a box as the worker
+// does.
+type road struct {
+	*testing.T
+	sim *awssim.Sim
+	h   handlers.Handler
+}
+
+// onRoad runs a test in virtual time.
+func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := awssim.New(o)
+		defer func() {
+			if err := sim.Close(); err != nil {
+				t.Errorf("closing: %v", err)
+			}
+		}()
+		cfg := sim.Config()
+		cfg.HTTPClient = readOnly{cfg.HTTPClient}
+		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return cfg })[0]})
+	})
+}
+
+// readOnly hides the WriteTo of request bodies. Of a body that is closed, as the SDK does once
+// an answer begins, smithy-go v1.28.8 has WriteTo return io.EOF, which net/http takes for a
+// failed request: it drops the connection from which the answer is still being read. Only a
+// server as near as one behind a pipe answers so soon.
+type readOnly struct{ aws.HTTPClient }
+
+func (c readOnly) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.HTTPClient.Do(r)
+}
+
+// follow returns what the task comes to: a call that is not answered is made again, and what the
+// answer does not tell is read.
+func (r *road) follow() handlers.Answer {
+	r.Helper()
+	targets, err := r.h.Targets(handlers.Parameters{"TaskId": task})
+	if err != nil {
+		r.Fatal(err)
+	}
+	unsure := false
+	a := r.h.Cancel().Do(r.Context(), place, targets)[0]
+	for a.Err != nil && (a.Err.Class == handlers.Unanswered || a.Err.Class == handlers.Unavailable) {
+		unsure = true
+		a = r.h.Cancel().Do(r.Context(), place, targets)[0]
+	}
+	switch {
+	case a.Err == nil && a.Status != "":
+		return a
+	case a.Err != nil && a.Err.Class == handlers.NoSuchTarget && !unsure:
+		a.Status = handlers.NotFound
+		return a
+	}
+	tried := handlers.Tried{Taken: a.Err == nil, Unsure: unsure, Refusal: a.Err}
+	return r.h.Judge(targets[0], tried, r.read(targets)[targets[0].ID])
+}
+
+// read reads tasks, and again in halves what was refused together.
+func (r *road) read(targets []handlers.Target) map[string]handlers.Reading {
+	readings := make(map[string]handlers.Reading, len(targets))
+	var refused []handlers.Target
+	for i, rd := range r.h.Read().Do(r.Context(), place, targets) {
+		readings[targets[i].ID] = rd
+		if rd.Err != nil && rd.Err.Class == handlers.Refused {
+			refused = append(refused, targets[i])
+		}
+	}
+	if len(refused) > 1 {
+		for _, half := range [][]handlers.Target{refused[:len(refused)/2], refused[len(refused)/2:]} {
+			for id, rd := range r.read(half) {
+				readings[id] = rd
+			}
+		}
+	}
+	return readings
+}
+
+// count returns how many requests of an operation were made.
+func (r *road) count(operation string) int {
+	return int(r.sim.Counts()["fsx:"+operation].Requests)
+}
+
+func (r *road) want(about string, a handlers.Answer, status handlers.Status, calls, reads int) {
+	r.Helper()
+	made, read := r.count("CancelDataRepositoryTask"), r.count("DescribeDataRepositoryTasks")
+	if a.Status != status || made != calls || read != reads {
+		r.Errorf("%s: %+v in %d calls and %d reads, want %s in %d and %d", about, a, made, read, status, calls, reads)
+	}
+}
+
+const absent = "absent" // in place of a state: FSx knows no such task
+
+// Every state, from a command to its status without confirm (status), and what a reading shows
+// a minute later (later). The action has no options. The source is the entry under core.fsx of
+// aws.json.
+var lifecycle = []struct {
+	state, kind  string
+	status       handlers.Status
+	calls, reads int
+	later        handlers.Status
+	source       string
+}{
+	{"PENDING", "", "accepted", 1, 0, "cancelled", "cancellable; confirm"},
+	{"EXECUTING", "", "accepted", 1, 0, "cancelled", "cancellable; confirm"},
+	{"CANCELING", "", "accepted", 1, 0, "cancelled", "undocumented (second_cancel: no source)"},
+	{"FAILED", "", "already_ended", 1, 1, "already_ended", "second_cancel: DataRepositoryTaskEnded, describe"},
+	{"SUCCEEDED", "", "already_ended", 1, 1, "already_ended", "second_cancel: DataRepositoryTaskEnded, describe"},
+	{"CANCELED", "", "already_cancelled", 1, 1, "already_cancelled", "second_cancel: DataRepositoryTaskEnded, describe"},
+	{"EXECUTING", simfsx.AutoRelease, "failed", 1, 1, "failed", "UnsupportedOperation; which tasks meet it is undocumented"},
+	{absent, "", "not_found", 1, 0, "not_found", "DataRepositoryTaskNotFound"},
+}
+
+func TestLifecycle(t *testing.T) {
+	for _, row := range lifecycle {
+		onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(r *road) {
+			r.put(row.state, row.kind, task)
+			a := r.follow()
+			about := fmt.Sprintf("%s %s (%s)", row.state, row.kind, row.source)
+			r.want(about, a, row.status, row.calls, row.reads)
+			time.Sleep(time.Minute)
+			target := handlers.Target{ID: task}
+			tried := handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}
+			if later := r.h.Judge(target, tried, r.read([]handlers.Target{target})[task]); later.Status != row.later {
+				t.Errorf("%s, a minute later: %+v, want %s", about, later, row.later)
+			}
+		})
+	}
+}
+
+// put puts a task in, in a state by name. One that is stopping stops.
+func (r *road) put(state, kind, id string) {
+	in := awssim.Task{ID: id, State: simfsx.State(state), Type: kind}
+	if in.State == simfsx.Canceling {
+		in.Then = []awssim.TaskChange{{After: 5 * time.Second, State: simfsx.Canceled}}
+	}
+	if state != absent {
+		r.sim.PutTasks(in)
+	}
+}
+
+// The table has a row for every state that aws.json knows, and agrees with it on which are
+// stopped and which are not left.
+func TestLifecycleAgreesWithFacts(t *testing.T) {
+	known := facts.Core()["fsx"]
+	var cancellable []string
+	if err := facts.Raw(&cancellable, "core", "fsx", "cancellable"); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range known.States {
+		rows := 0
+		for _, row := range lifecycle {
+			if row.state != state || row.kind != "" {
+				continue
+			}
+			rows++
+			terminal := slices.Contains(known.Terminal, state)
+			if (row.status.Verdict() == handlers.Stopped) != terminal || (row.status == handlers.Accepted) == terminal ||
+				slices.Contains(cancellable, state) && row.later != handlers.Cancelled {
+				t.Errorf("%s comes to %s and %s; aws.json: terminal %v, cancellable %v", state, row.status, row.later, terminal, cancellable)
+			}
+		}
+		if rows != 1 {
+			t.Errorf("%d rows for %s", rows, state)
+		}
+	}
+}
+
+// What a task comes to whose first call met a fault, by the state it was in.
+func TestAfterAFault(t *testing.T) {
+	lost, broken := awssim.Fault{Lost: 1, Times: 1}, awssim.Fault{Broken: 1, Times: 1}
+	for _, row := range []struct {
+		about        string
+		fault        awssim.Fault
+		state        string
+		stopAfter    time.Duration
+		status       handlers.Status
+		calls, reads int
+	}{
+		{"lost, and stopping since", lost, "EXECUTING", time.Minute, "accepted", 2, 0},
+		{"lost, and stopped since: the echo of our own cancel", lost, "EXECUTING", 0, "cancelled", 2, 1},
+		{"lost, and not to be told from our own cancel", lost, "CANCELED", 0, "cancelled", 2, 1},
+		{"lost, and ended before", lost, "SUCCEEDED", 0, "already_ended", 2, 1},
+		{"lost, and not known", lost, absent, 0, "not_found", 2, 1},
+		{"a 5xx", broken, "PENDING", time.Minute, "accepted", 2, 0},
+	} {
+		o := awssim.Options{FSx: simfsx.Options{StopAfter: row.stopAfter}, Faults: awssim.Faults{"fsx:CancelDataRepositoryTask": row.fault}}
+		onRoad(t, o, func(r *road) {
+			r.put(row.state, "", task)
+			r.want(row.about, r.follow(), row.status, row.calls, row.reads)
+		})
+	}
+}
+
+// A second cancel is a success of the idempotent kind, whenever it comes.
+func TestSecondCancel(t *testing.T) {
+	onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Minute}}, func(r *road) {
+		r.put("EXECUTING", "", task)
+		r.want("first", r.follow(), handlers.Accepted, 1, 0)
+		r.want("while it is stopping", r.follow(), handlers.Accepted, 2, 0)
+		time.Sleep(time.Minute)
+		r.want("after", r.follow(), handlers.AlreadyCancelled, 3, 1)
+	})
+}
+
+// What FSx refuses for whatever reason has not failed where the task is stopping or stopped.
+func TestRefusalIsSettledByState(t *testing.T) {
+	h := New(nil)[0]
+	for code := range cancelCodes {
+		tried := handlers.Tried{Refusal: &handlers.Error{Class: cancelCodes[code], Code: code}}
+		for state, want := range map[string]handlers.Status{
+			"PENDING": "failed", "EXECUTING": "failed", "CANCELING": "accepted",
+			"CANCELED": "already_cancelled", "SUCCEEDED": "already_ended", "FAILED": "already_ended",
+		} {
+			a := h.Judge(handlers.Target{ID: task}, tried, handlers.Reading{Found: true, State: state})
+			if a.Status != want || want == handlers.Failed && a.Err.Code != code {
+				t.Errorf("%s of a task that is %s: %+v, want %s", code, state, a, want)
+			}
+		}
+	}
+}
+
+// 50 tasks are one read. One among them that FSx does not know makes it refuse them all; the
+// others come to the same in halves.
+func TestOneUnknownAmong50(t *testing.T) {
+	for _, unknown := range []int{-1, 0, 17, 49} {
+		onRoad(t, awssim.Options{}, func(r *road) {
+			targets := make([]handlers.Target, maxDescribe)
+			for i := range targets {
+				targets[i].ID = taskID(i)
+				if i != unknown {
+					r.put("SUCCEEDED", "", targets[i].ID)
+				}
+			}
+			readings := r.read(targets)
+			for i, target := range targets {
+				want := handlers.AlreadyEnded
+				if i == unknown {
+					want = handlers.NotFound
+				}
+				if a := r.h.Judge(target, handlers.Tried{}, readings[target.ID]); a.Status != want {
+					t.Errorf("unknown task %d: task %d came to %+v, want %s", unknown, i, a, want)
+				}
+			}
+			if reads := r.count("DescribeDataRepositoryTasks"); unknown < 0 && reads != 1 || reads > 1+2*6 {
+				t.Errorf("unknown task %d: %d reads, want 1 without and at most 13 with one", unknown, reads)
+			}
+		})
+	}
+}
+
+// Both calls end with their context, and say so.
+func TestContextEnds(t *testing.T) {
+	onRoad(t, awssim.Options{Latency: time.Hour}, func(r *road) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		a := r.h.Cancel().Do(ctx, place, []handlers.Target{{ID: task}})[0]
+		if a.Err == nil || a.Err.Class != handlers.Unanswered {
+			t.Errorf("%+v, want unanswered", a)
+		}
+	})
+}

@@ -1,0 +1,409 @@
+package iot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	simiot "github.com/rescindhq/rescind/internal/awssim/iot"
+	"github.com/rescindhq/rescind/internal/facts"
+)
+
+var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+
+// road sends a target through a handler, the real SDK client and AWS in a box as the worker
+// does: what is throttled or not answered again after a while, and what the answer does not
+// tell is read.
+type road struct {
+	*testing.T
+	*awssim.Sim
+	h handlers.Handler
+}
+
+// onRoad runs a test of the i-th handler that New returns, in virtual time.
+func onRoad(t *testing.T, i int, o awssim.Options, test func(*road)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := awssim.New(o)
+		defer func() {
+			if err := sim.Close(); err != nil {
+				t.Errorf("closing: %v", err)
+			}
+		}()
+		test(&road{T: t, Sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[i]})
+	})
+}
+
+func (r *road) target(p handlers.Parameters) handlers.Target {
+	r.Helper()
+	targets, err := r.h.Targets(p)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return targets[0]
+}
+
+// follow returns what a target comes to.
+func (r *road) follow(t handlers.Target) handlers.Answer {
+	var tried handlers.Tried
+	a := again(r.h.Cancel().Do, t, func(a handlers.Answer) *handlers.Error {
+		tried.Unsure = tried.Unsure || a.Err != nil && (a.Err.Class == handlers.Unavailable || a.Err.Class == handlers.Unanswered)
+		return a.Err
+	})
+	if a.Err == nil {
+		return a
+	}
+	if status := statusOf(a.Err.Class); status != "" && !tried.Unsure {
+		a.Status = status
+		return a
+	}
+	tried.Refusal = a.Err
+	return r.look(t, tried)
+}
+
+// look reads a target's state and judges it; what shows nothing has failed.
+func (r *road) look(t handlers.Target, tried handlers.Tried) handlers.Answer {
+	a := r.h.Judge(t, tried, again(r.h.Read().Do, t, func(rd handlers.Reading) *handlers.Error { return rd.Err }))
+	if a.Status == "" {
+		a.Status, a.Err = handlers.Failed, tried.Refusal
+	}
+	return a
+}
+
+// again makes calls for one target until it has an answer.
+func again[R any](do func(context.Context, handlers.Place, []handlers.Target) []R, t handlers.Target, errOf func(R) *handlers.Error) R {
+	for {
+		r := do(context.Background(), place, []handlers.Target{t})[0]
+		switch e := errOf(r); {
+		case e == nil, e.Class != handlers.Throttled && e.Class != handlers.Unavailable && e.Class != handlers.Unanswered:
+			return r
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// statusOf is what a refusal means without a reading; "" where one is needed.
+func statusOf(c handlers.Class) handlers.Status {
+	switch c {
+	case handlers.NoSuchTarget:
+		return handlers.NotFound
+	case handlers.VersionMismatch:
+		return handlers.Conflict
+	case handlers.NotAuthorized:
+		return handlers.Denied
+	case handlers.Final:
+		return handlers.Failed
+	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused, handlers.Unsettled:
+	}
+	return ""
+}
+
+// made checks the requests made since the box was new.
+func (r *road) made(about string, calls, reads int) {
+	r.Helper()
+	n := r.Counts()
+	gotCalls := n["iot:"+r.h.Cancel().Operation].Requests
+	gotReads := n["iot:"+r.h.Read().Operation].Requests
+	if int(gotCalls) != calls || int(gotReads) != reads {
+		r.Errorf("%s: %d calls and %d reads, want %d and %d", about, gotCalls, gotReads, calls, reads)
+	}
+}
+
+const absent = "absent" // in place of a state: IoT knows no such target
+
+func anExecution(options handlers.Parameters) handlers.Parameters {
+	p := handlers.Parameters{"thingName": "t", "jobId": "j"}
+	for name, value := range options {
+		p[name] = value
+	}
+	return p
+}
+
+// Every state of an execution × force, from a command to its status without confirm, and what
+// a reading shows a minute later. The source is the entry under core.iot of aws.json.
+var executionLifecycle = []struct {
+	state        string
+	force        bool
+	status       handlers.Status
+	calls, reads int
+	later        handlers.Status
+	source       string
+}{
+	{"QUEUED", false, "accepted", 1, 0, "cancelled", "cancellable.force=false; confirm: 200 has an empty body"},
+	{"QUEUED", true, "accepted", 1, 0, "cancelled", "cancellable.force=true; confirm"},
+	{"IN_PROGRESS", false, "not_cancellable", 1, 1, "not_cancellable", "second_cancel: InvalidStateTransitionException for IN_PROGRESS without force"},
+	{"IN_PROGRESS", true, "accepted", 1, 0, "cancelled", "cancellable.force=true; confirm"},
+	{"SUCCEEDED", false, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"SUCCEEDED", true, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"FAILED", false, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"FAILED", true, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"TIMED_OUT", false, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"TIMED_OUT", true, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"REJECTED", false, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"REJECTED", true, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"REMOVED", false, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"REMOVED", true, "already_ended", 1, 1, "already_ended", "terminal; the refusal is undocumented"},
+	{"CANCELED", false, "already_cancelled", 1, 1, "already_cancelled", "second_cancel: not documented for CANCELED"},
+	{"CANCELED", true, "already_cancelled", 1, 1, "already_cancelled", "second_cancel: not documented for CANCELED"},
+	{absent, false, "not_found", 1, 0, "not_found", "CancelJobExecution: ResourceNotFoundException"},
+	{absent, true, "not_found", 1, 0, "not_found", "CancelJobExecution: ResourceNotFoundException"},
+}
+
+func TestExecutionLifecycle(t *testing.T) {
+	for _, row := range executionLifecycle {
+		onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: 10 * time.Second}}, func(r *road) {
+			about := fmt.Sprintf("%s, force %v (%s)", row.state, row.force, row.source)
+			r.putExecution(row.state)
+			target := r.target(anExecution(handlers.Parameters{"force": row.force}))
+			a := r.follow(target)
+			if a.Status != row.status {
+				t.Errorf("%s: %s, want %s", about, a.Status, row.status)
+			}
+			r.made(about, row.calls, row.reads)
+			time.Sleep(time.Minute)
+			if later := r.look(target, handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}); later.Status != row.later {
+				t.Errorf("%s, a minute later: %s, want %s", about, later.Status, row.later)
+			}
+		})
+	}
+}
+
+func (r *road) putExecution(state string) {
+	if state != absent {
+		r.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: simiot.State(state), Version: 3})
+	}
+}
+
+// Every state of a job × force.
+var jobLifecycle = []struct {
+	state        string
+	status       handlers.Status
+	calls, reads int
+	later        handlers.Status
+	source       string
+}{
+	{"IN_PROGRESS", "accepted", 1, 0, "cancelled", "batch.whole_job"},
+	{"SCHEDULED", "accepted", 1, 0, "cancelled", "undocumented"},
+	{"CANCELED", "already_cancelled", 1, 1, "already_cancelled", "undocumented (second_cancel)"},
+	{"COMPLETED", "already_ended", 1, 1, "already_ended", "undocumented: CancelJob lists no refusal by state"},
+	{"DELETION_IN_PROGRESS", "not_cancellable", 1, 1, "not_cancellable", "API_DeleteJob: to cancel such a job is an error"},
+	{absent, "not_found", 1, 0, "not_found", "CancelJob: ResourceNotFoundException"},
+}
+
+func TestJobLifecycle(t *testing.T) {
+	for _, row := range jobLifecycle {
+		for _, force := range []bool{false, true} {
+			onRoad(t, 1, awssim.Options{}, func(r *road) {
+				about := fmt.Sprintf("%s, force %v (%s)", row.state, force, row.source)
+				if row.state != absent {
+					r.PutThingJobs(awssim.ThingJob{ID: "j", State: simiot.JobState(row.state)})
+				}
+				target := r.target(handlers.Parameters{"jobId": "j", "force": force, "comment": "over budget", "reasonCode": "COST"})
+				a := r.follow(target)
+				if a.Status != row.status {
+					t.Errorf("%s: %s, want %s", about, a.Status, row.status)
+				}
+				r.made(about, row.calls, row.reads)
+				job, _ := r.ThingJob("j")
+				if taken := a.Status == handlers.Accepted; taken != (job.Comment == "over budget" && job.ReasonCode == "COST") || job.Forced != (taken && force) {
+					t.Errorf("%s: the job is %+v", about, job)
+				}
+				time.Sleep(time.Minute)
+				if later := r.look(target, handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}); later.Status != row.later {
+					t.Errorf("%s, a minute later: %s, want %s", about, later.Status, row.later)
+				}
+			})
+		}
+	}
+}
+
+// The tables have a row for every state that aws.json knows, and agree with it on what a
+// cancel stops and what is not left.
+func TestLifecyclesAgreeWithFacts(t *testing.T) {
+	known := facts.Core()["iot"]
+	var jobStates []string
+	if err := facts.Raw(&jobStates, "core", "iot", "job_states"); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, row := range executionLifecycle {
+		seen[fmt.Sprint(row.state, row.force)] = true
+		stops := slices.Contains(known.CancellableBy(fmt.Sprintf("force=%v", row.force)), row.state)
+		terminal := slices.Contains(known.Terminal, row.state)
+		if (row.status == handlers.Accepted) != stops || (row.status.Verdict() == handlers.Stopped) != terminal {
+			t.Errorf("%s with force %v comes to %s; aws.json: stops it %v, terminal %v", row.state, row.force, row.status, stops, terminal)
+		}
+	}
+	for _, state := range known.States {
+		if !seen[state+"true"] || !seen[state+"false"] {
+			t.Errorf("no rows for an execution that is %s", state)
+		}
+	}
+	rows := make([]string, 0, len(jobLifecycle))
+	for _, row := range jobLifecycle {
+		rows = append(rows, row.state)
+	}
+	for _, state := range jobStates {
+		if !slices.Contains(rows, state) {
+			t.Errorf("no row for a job that is %s", state)
+		}
+	}
+}
+
+// expectedVersion × state. That IoT looks at the version before the state is undocumented; the
+// handler takes either order.
+func TestExpectedVersion(t *testing.T) {
+	for _, row := range []struct {
+		state   string
+		version int64
+		status  handlers.Status
+		reads   int
+		source  string
+	}{
+		{"QUEUED", 3, "accepted", 0, "optimistic_lock"},
+		{"QUEUED", 2, "conflict", 0, "optimistic_lock: VersionConflictException"},
+		{"IN_PROGRESS", 3, "not_cancellable", 1, "second_cancel"},
+		{"IN_PROGRESS", 2, "conflict", 0, "optimistic_lock; the order is undocumented"},
+		{"CANCELED", 3, "already_cancelled", 1, "second_cancel: not documented"},
+		{"CANCELED", 2, "conflict", 0, "optimistic_lock; the order is undocumented"},
+		{absent, 3, "not_found", 0, "ResourceNotFoundException"},
+	} {
+		onRoad(t, 0, awssim.Options{}, func(r *road) {
+			about := fmt.Sprintf("%s at version 3, expected %d (%s)", row.state, row.version, row.source)
+			r.putExecution(row.state)
+			a := r.follow(r.target(anExecution(handlers.Parameters{"expectedVersion": row.version})))
+			if a.Status != row.status || row.status == handlers.Conflict && a.Err.Code != "VersionConflictException" {
+				t.Errorf("%s: %+v, want %s", about, a, row.status)
+			}
+			r.made(about, 1, row.reads)
+		})
+	}
+}
+
+// The options of a command arrive.
+func TestOptionsArrive(t *testing.T) {
+	onRoad(t, 0, awssim.Options{}, func(r *road) {
+		r.putExecution("IN_PROGRESS")
+		details := map[string]string{"by": "rescind", "why": "zu teuer — genug"}
+		a := r.follow(r.target(anExecution(handlers.Parameters{"force": true, "statusDetails": details})))
+		e, _ := r.JobExecution("t", "j")
+		if a.Status != handlers.Accepted || a.RequestID == "" || !e.Forced || e.State != simiot.Canceled || e.Details["why"] != details["why"] || e.Version != 4 {
+			t.Errorf("%+v; the execution is %+v", a, e)
+		}
+	})
+}
+
+// What a target comes to whose first call met a fault, by the state it was in.
+func TestAfterAFault(t *testing.T) {
+	lost, broken := awssim.Fault{Lost: 1, Times: 1}, awssim.Fault{Broken: 1, Times: 1}
+	unsent, doubtful := awssim.Fault{Unsent: 1, Times: 1}, awssim.Fault{Doubtful: 1, Times: 1}
+	version := func(n int64) handlers.Parameters { return handlers.Parameters{"expectedVersion": n} }
+	for _, row := range []struct {
+		about        string
+		fault        awssim.Fault
+		state        string
+		options      handlers.Parameters
+		status       handlers.Status
+		calls, reads int
+	}{
+		{"lost: the refusal is the echo of our own cancel", lost, "QUEUED", nil, "cancelled", 2, 1},
+		{"5xx after the fact: the same", doubtful, "QUEUED", nil, "cancelled", 2, 1},
+		{"lost: the version is the one that our own cancel made", lost, "QUEUED", version(3), "cancelled", 2, 1},
+		{"lost, and not to be told from our own cancel", lost, "CANCELED", nil, "cancelled", 2, 1},
+		{"lost, and ended before", lost, "SUCCEEDED", nil, "already_ended", 2, 1},
+		{"lost, and not to be cancelled", lost, "IN_PROGRESS", nil, "not_cancellable", 2, 1},
+		{"lost, and not known", lost, absent, nil, "not_found", 2, 1},
+		{"lost, and the wrong version all along", lost, "QUEUED", version(2), "conflict", 2, 1},
+		{"unsent: the second call is the first", unsent, "QUEUED", nil, "accepted", 2, 0},
+		{"503: the second call is the first", broken, "QUEUED", nil, "accepted", 2, 0},
+		{"denied", awssim.Fault{Denied: 1}, "QUEUED", nil, "denied", 1, 0},
+	} {
+		onRoad(t, 0, awssim.Options{Faults: awssim.Faults{"iot:CancelJobExecution": row.fault}}, func(r *road) {
+			r.putExecution(row.state)
+			a := r.follow(r.target(anExecution(row.options)))
+			if a.Status != row.status {
+				t.Errorf("%s (%s): %+v, want %s", row.about, row.state, a, row.status)
+			}
+			r.made(row.about, row.calls, row.reads)
+		})
+	}
+	onRoad(t, 1, awssim.Options{Faults: awssim.Faults{"iot:CancelJob": lost}}, func(r *road) {
+		r.PutThingJobs(awssim.ThingJob{ID: "j"})
+		if a := r.follow(r.target(handlers.Parameters{"jobId": "j"})); a.Status != handlers.Cancelled {
+			t.Errorf("a whole job, lost: %+v, want cancelled", a)
+		}
+	})
+}
+
+// A second command for the same target is a success, whatever became of it in between.
+func TestSecondCancel(t *testing.T) {
+	onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: time.Minute}}, func(r *road) {
+		r.putExecution("QUEUED")
+		target := r.target(anExecution(nil))
+		for _, want := range []handlers.Status{handlers.Accepted, handlers.Accepted, handlers.AlreadyCancelled} {
+			if a := r.follow(target); a.Status != want {
+				t.Errorf("after %v: %+v, want %s", r.Counts(), a, want)
+			}
+			time.Sleep(45 * time.Second)
+		}
+	})
+}
+
+// What a state shows where nothing was called, or where IoT's refusal does not fit it.
+func TestJudge(t *testing.T) {
+	e := func(c handlers.Class) *handlers.Error { return &handlers.Error{Class: c, Code: c.String()} }
+	for _, row := range []struct {
+		about   string
+		tried   handlers.Tried
+		state   string
+		force   bool
+		status  handlers.Status
+		refusal bool // stands beside the status
+	}{
+		{"nothing called", handlers.Tried{}, "QUEUED", false, "", false},
+		{"nothing called", handlers.Tried{}, "IN_PROGRESS", false, "not_cancellable", false},
+		{"nothing called", handlers.Tried{}, "IN_PROGRESS", true, "", false},
+		{"nothing called", handlers.Tried{}, "CANCELED", false, "already_cancelled", false},
+		{"never answered", handlers.Tried{Unsure: true}, "QUEUED", false, "", false},
+		{"never answered", handlers.Tried{Unsure: true}, "CANCELED", false, "cancelled", false},
+		{"taken, and still listed as it was", handlers.Tried{Taken: true}, "QUEUED", false, "accepted", false},
+		{"refused, and queued again since", handlers.Tried{Refusal: e(handlers.Unsettled)}, "QUEUED", false, "failed", true},
+		{"refused as not known, and known", handlers.Tried{Unsure: true, Refusal: e(handlers.NoSuchTarget)}, "QUEUED", false, "failed", true},
+		{"refused by state", handlers.Tried{Refusal: e(handlers.Unsettled)}, "IN_PROGRESS", false, "not_cancellable", true},
+		{"refused by version", handlers.Tried{Unsure: true, Refusal: e(handlers.VersionMismatch)}, "IN_PROGRESS", false, "conflict", true},
+		{"denied", handlers.Tried{Refusal: e(handlers.NotAuthorized)}, "QUEUED", false, "denied", true},
+	} {
+		h := &executionHandler{}
+		targets, err := h.Targets(anExecution(handlers.Parameters{"force": row.force}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := h.Judge(targets[0], row.tried, handlers.Reading{Found: true, State: row.state})
+		if a.Status != row.status || (a.Err != nil) != row.refusal {
+			t.Errorf("%s, %s, force %v: %+v, want %q", row.about, row.state, row.force, a, row.status)
+		}
+	}
+}
+
+// Throttling costs time: 30 calls come through a bucket of 10 that refills by 10 a second.
+func TestThrottledCallsComeThrough(t *testing.T) {
+	onRoad(t, 0, awssim.Options{}, func(r *road) {
+		began := time.Now()
+		for i := range 30 {
+			thing := fmt.Sprintf("t%d", i)
+			r.PutJobExecutions(awssim.JobExecution{Thing: thing, Job: "j"})
+			if a := r.follow(r.target(handlers.Parameters{"thingName": thing, "jobId": "j"})); a.Status != handlers.Accepted {
+				t.Errorf("%s: %+v, want accepted", thing, a)
+			}
+		}
+		if took := time.Since(began); took != 2*time.Second || r.Counts()["iot:CancelJobExecution"].Throttled != 2 {
+			t.Errorf("30 calls took %s: %+v; want 2s and two throttled", took, r.Counts()["iot:CancelJobExecution"])
+		}
+	})
+}

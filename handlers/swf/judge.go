@@ -1,0 +1,104 @@
+package swf
+
+import (
+	"context"
+	"strings"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/swf"
+	"github.com/aws/aws-sdk-go-v2/service/swf/types"
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// States as readings have them: SWF's execution status, and of a closed run its close status too.
+const (
+	closedAs       = string(types.ExecutionStatusClosed) + "/"
+	canceled       = closedAs + string(types.CloseStatusCanceled)
+	terminated     = closedAs + string(types.CloseStatusTerminated)
+	continuedAsNew = closedAs + string(types.CloseStatusContinuedAsNew)
+)
+
+// detail is what a reading tells beside the state.
+type detail struct {
+	cancelRequested bool // by whomever
+}
+
+// codeContinuedAsNew stands beside already_ended where a run ended by going on as another run,
+// which no call was made for.
+const codeContinuedAsNew = "ContinuedAsNew"
+
+func (h *handler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+	run := runOf(t)
+	if run == "" {
+		return handlers.Reading{Err: errUnresolved}
+	}
+	r := t.Params.(request)
+	out, err := h.clients(at).DescribeWorkflowExecution(ctx, &sdk.DescribeWorkflowExecutionInput{
+		Domain: &r.Domain, Execution: &types.WorkflowExecution{WorkflowId: &r.workflowID, RunId: &run},
+	})
+	if err != nil {
+		return unread(err)
+	}
+	reading := handlers.Reading{RequestID: requestID(out.ResultMetadata)}
+	info := out.ExecutionInfo
+	if info == nil || info.ExecutionStatus == "" {
+		reading.Err = unanswered("SWF's answer has no status")
+		return reading
+	}
+	reading.Found, reading.State = true, string(info.ExecutionStatus)
+	if info.ExecutionStatus == types.ExecutionStatusClosed {
+		reading.State = closedAs + string(info.CloseStatus)
+	}
+	reading.Detail = detail{cancelRequested: info.CancelRequested}
+	return reading
+}
+
+// Judge says what a run's state shows (facts/aws.json: core.swf.confirm). SWF does not tell
+// who stopped a run: after a call that was taken, or may have been, it was ours. A run that
+// was continued as new has ended like one that completed; that its workflow goes on is said
+// beside it, by codeContinuedAsNew.
+func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
+	a := handlers.Answer{After: r.State, RequestID: r.RequestID}
+	switch {
+	case r.Err != nil:
+		a.Err = r.Err
+		return a
+	case !r.Found:
+		a.Status = handlers.NotFound
+		return a
+	}
+	switch {
+	case r.State == canceled, r.State == terminated:
+		a.Status = handlers.AlreadyCancelled
+		if tried.Taken || tried.Unsure {
+			a.Status = handlers.Cancelled
+		}
+	case r.State == continuedAsNew:
+		a.Status = handlers.AlreadyEnded
+		a.Err = &handlers.Error{
+			Class: handlers.Final, Code: codeContinuedAsNew,
+			Message: "the run ended by continuing as a new one, which was not called: to stop it, send a new command without runId",
+		}
+	case strings.HasPrefix(r.State, closedAs): // COMPLETED, FAILED, TIMED_OUT
+		a.Status = handlers.AlreadyEnded
+	default: // OPEN, or a state that SWF added since: no end that is known here.
+		d, _ := r.Detail.(detail)
+		h.judgeOpen(&a, tried, d)
+	}
+	return a
+}
+
+// judgeOpen judges a run that has not ended.
+func (h *handler) judgeOpen(a *handlers.Answer, tried handlers.Tried, d detail) {
+	switch {
+	case tried.Taken:
+		a.Status = handlers.Accepted
+	case tried.Refusal != nil && tried.Refusal.Class == handlers.NotAuthorized:
+		a.Status, a.Err = handlers.Denied, tried.Refusal
+	case h.asks && d.cancelRequested:
+		// The run has recorded a request; there is no other kind, and a second adds nothing.
+		a.Status = handlers.Accepted
+	case tried.Refusal != nil:
+		// SWF's last word: it does not know a run to stop, though it describes one.
+		a.Status, a.Err = handlers.Failed, tried.Refusal
+	}
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim"
+)
+
+const (
+	commandQueue = "commands"
+	outcomeQueue = "outcomes"
+	// reason stands in every command, so that calls can be shared.
+	reason = "cost guard: queue over budget"
+	// glance is how often the box looks whether it is drained: the error of the time measured.
+	glance = time.Millisecond
+)
+
+// load is what a round is about.
+type load struct {
+	Commands int           `json:"commands"`
+	Latency  time.Duration `json:"latencyNanoseconds"`
+}
+
+// place says where a contender finds its queue and its topic.
+type place struct {
+	Endpoint, QueueURL, TopicARN string
+}
+
+// tally is what the box saw of a contender.
+type tally struct {
+	// Requests counts requests until the queue was drained, by "service:Operation"; Empty, those
+	// of them that were receives which brought nothing.
+	Requests map[string]int64
+	Empty    int64
+	// CPU is what the box used meanwhile, user and system.
+	CPU time.Duration
+	// Outcomes lie on the results queue, Distinct commands have one, Cancelled jobs stopped, and
+	// Buried messages lie on the dead-letter queue.
+	Outcomes, Distinct, Cancelled, Buried int
+}
+
+// order is one of the things that a box is asked to do. Orders come in the order of the
+// fields, again and again.
+type order struct {
+	Open  *load // a fresh box with these commands on its queue; answered by place
+	Drain bool  // wait until all is done; answered by true
+	Close bool  // answered by tally
+}
+
+// serveBox is AWS in a box as a part: one process, a fresh box for each contender.
+func serveBox(ctx context.Context, orders <-chan json.RawMessage, out io.Writer) error {
+	answers := json.NewEncoder(out)
+	var b *box
+	defer func() {
+		if b != nil {
+			_ = b.close() // an interrupted round: there is nobody to tell
+		}
+	}()
+	for {
+		var o order
+		if ok, err := next(orders, &o); !ok {
+			return err
+		}
+		var answer any = true
+		switch {
+		case o.Open != nil:
+			var err error
+			if b, err = openBox(ctx, *o.Open); err != nil {
+				return err
+			}
+			answer = b.place
+		case b == nil:
+			return errors.New("the box was asked for a result before it was opened")
+		case o.Drain:
+			if err := b.drained(ctx); err != nil {
+				return nil // the bench has ended
+			}
+		case o.Close:
+			if err := b.close(); err != nil {
+				return err
+			}
+			answer, b = b.tally, nil
+			runtime.GC() // so that no round pays for the one before it
+		}
+		if err := answers.Encode(answer); err != nil {
+			return fmt.Errorf("answering: %w", err)
+		}
+	}
+}
+
+// box is AWS for one contender.
+type box struct {
+	load
+	place  place
+	tally  tally
+	sim    *awssim.Sim
+	server *http.Server
+	served chan error
+	empty  atomic.Int64
+	before time.Duration // CPU used when it was opened
+}
+
+func openBox(ctx context.Context, l load) (*box, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening for AWS requests: %w", err)
+	}
+	b := &box{load: l, served: make(chan error, 1)}
+	b.place.Endpoint = "http://" + listener.Addr().String()
+	b.sim = awssim.New(awssim.Options{
+		BaseURL: b.place.Endpoint, Latency: l.Latency, Quotas: map[string]awssim.Quota{"batch:*": {}},
+	})
+	if err := b.fill(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	runtime.GC()
+	b.server = &http.Server{Handler: http.HandlerFunc(b.serveHTTP), ReadHeaderTimeout: time.Minute}
+	go func() { b.served <- b.server.Serve(listener) }()
+	b.before = processorTime()
+	return b, nil
+}
+
+// fill puts jobs and commands in.
+func (b *box) fill() (err error) {
+	if b.place.QueueURL, _, err = b.sim.CreateQueueWithDeadLetters(commandQueue, 1000, map[string]string{"VisibilityTimeout": "60"}); err != nil {
+		return err
+	}
+	if _, err = b.sim.CreateQueue(outcomeQueue, nil); err != nil {
+		return err
+	}
+	if b.place.TopicARN, err = b.sim.CreateTopic("outcomes"); err != nil {
+		return err
+	}
+	if _, err = b.sim.Subscribe(b.place.TopicARN, outcomeQueue, true); err != nil {
+		return err
+	}
+	jobs := make([]awssim.Job, b.Commands)
+	bodies := make([]string, b.Commands)
+	for i := range jobs {
+		jobs[i].ID = fmt.Sprintf("1d828f65-7a4d-42e8-996d-%012x", i)
+		bodies[i] = fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":%q,"reason":%q},"requestedBy":"cost-guard","campaign":"over-budget"}`,
+			fmt.Sprintf("6f1c0a52-0d0c-4d4b-9d0f-%012x", i), jobs[i].ID, reason)
+	}
+	b.sim.PutJobs(jobs...)
+	return b.sim.Send(commandQueue, bodies...)
+}
+
+// serveHTTP passes a request on, and looks whether a receive brought anything.
+func (b *box) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" {
+		w = &receiveWriter{ResponseWriter: w, empty: &b.empty}
+	}
+	b.sim.Handler().ServeHTTP(w, r)
+}
+
+// receiveWriter counts answers without a message. The box writes a body at once.
+type receiveWriter struct {
+	http.ResponseWriter
+	empty *atomic.Int64
+}
+
+func (w *receiveWriter) Write(body []byte) (int, error) {
+	if !bytes.Contains(body, []byte(`"MessageId"`)) {
+		w.empty.Add(1)
+	}
+	return w.ResponseWriter.Write(body)
+}
+
+// drained waits until there are as many outcomes as commands and nothing is left on the queue,
+// and counts what was asked until then.
+func (b *box) drained(ctx context.Context) error {
+	look := time.NewTicker(glance)
+	defer look.Stop()
+	for b.sim.Depth(outcomeQueue).Visible < b.Commands || b.sim.Depth(commandQueue) != (awssim.Depth{}) {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.tally.CPU = processorTime() - b.before
+	b.tally.Empty = b.empty.Load()
+	b.tally.Requests = map[string]int64{}
+	for name, count := range b.sim.Counts() {
+		b.tally.Requests[name] = count.Requests
+	}
+	return nil
+}
+
+// close ends the box and counts what became of its commands.
+func (b *box) close() error {
+	seen := map[string]bool{}
+	for _, m := range b.sim.Messages(outcomeQueue) {
+		b.tally.Outcomes++
+		seen[commandOf(m.Body)] = true
+	}
+	delete(seen, "")
+	b.tally.Distinct = len(seen)
+	for _, j := range b.sim.Jobs() {
+		if j.Cancelled && j.State.Ended() {
+			b.tally.Cancelled++
+		}
+	}
+	b.tally.Buried = b.sim.Depth(commandQueue + "-dlq").Visible
+	err := errors.Join(b.sim.Close(), b.server.Close())
+	if served := <-b.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+// commandOf is the command's id in an outcome, Rescind's or a loop's; "" where there is none.
+func commandOf(body string) string {
+	var o struct {
+		event
+		Data event `json:"data"`
+	}
+	if json.Unmarshal([]byte(body), &o) != nil {
+		return ""
+	}
+	if o.Data.CommandID != "" {
+		return o.Data.CommandID
+	}
+	return o.CommandID
+}
+
+// processorTime is what this process has used so far, user and system.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -1,0 +1,24 @@
+// Command bench drains the same commands from one AWS in a box by Rescind and by other people's
+// ways of doing it, and prints how they compare.
+//
+//	cd worker/bench && go run .
+//
+// The box is a process of its own, and every contender in every round is one too: this binary
+// again, with the name of a part. Contenders meet the same queue of commands (batch:CancelJob, a
+// job each, all RUNNABLE), the same latency on every request and no quota, and share one way of
+// making HTTP connections. Time runs from the word "go" to the moment at which every outcome
+// is published and the queue is empty. What a contender did is checked after each round: an
+// outcome that is missing, or a job that still runs, ends the bench with an error.
+//
+// # Reading the numbers
+//
+// Box and contender share the machine's processors, so that on a small machine the requests that
+// a contender makes slow it twice: ratios hold, commands a second do not travel. CPU is user and
+// system time of the contender's whole process, start and stop included.
+//
+// What contenders give differs. Rescind alone remembers commands in a ledger (synced to disk),
+// reads every job's state after the cancel, and says "cancelled"; the others say "accepted" of
+// what AWS took, and their second look at a redelivered command is a second cancel.
+//
+// It is a module of its own, so that peers stay out of Rescind's go.mod. It runs on Unix.
+package main
