@@ -46,7 +46,7 @@ func demoOptions(seed uint64) awssim.Options {
 	call := awssim.Fault{Broken: 0.08, Doubtful: 0.05, Lost: 0.05, Unsent: 0.02, Items: 0.01}
 	return awssim.Options{
 		Seed: seed, Latency: 5 * time.Millisecond,
-		Quotas: map[string]awssim.Quota{"batch:*": {Rate: 20, Burst: 20}},
+		Quotas: map[string]awssim.Quota{"batch:*": {Rate: 12, Burst: 12}},
 		Faults: awssim.Faults{
 			"batch:*":                {Broken: 0.05},
 			"batch:CancelJobs":       call,
@@ -55,6 +55,13 @@ func demoOptions(seed uint64) awssim.Options {
 			"sqs:DeleteMessageBatch": {Broken: 0.01, Lost: 0.01},
 		},
 	}
+}
+
+// demoQuotas are what the worker believes: Batch's published 50 calls a second, for each call
+// as well as for all together, so that a call which was throttled is soon tried faster again.
+func demoQuotas() worker.Quotas {
+	published := handlers.Quota{Rate: 50, Burst: 50}
+	return worker.Quotas{"batch:CancelJobs": published, "batch:TerminateJobs": published, "batch:DescribeJobs": published}
 }
 
 // Run shows what Rescind does and whether it is true.
@@ -66,7 +73,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 	if c.Verbose {
 		log = newLogger(s, "info", "console")
 	}
-	b, err := newBox(ctx, "127.0.0.1:0", demoOptions(c.Seed), worker.Options{Name: "demo", Log: log})
+	b, err := newBox(ctx, "127.0.0.1:0", demoOptions(c.Seed), worker.Options{Name: "demo", Log: log, Quotas: demoQuotas()})
 	if err != nil {
 		return err
 	}

@@ -45,17 +45,21 @@ func (b *breaker) allows(now time.Time, inFlight int) bool {
 	return !b.open() || inFlight == 0 && !b.probeAt.After(now)
 }
 
-// note is told of each request's end: how many of its items came back unavailable, and how
-// many throttled.
-func (b *breaker) note(now time.Time, items, unavailable, throttled int) {
+// note is told of each request's end: whether it began while the breaker was open, how many
+// of its items came back unavailable, and how many throttled. Requests that were under way
+// when the breaker opened say nothing new, unless they succeeded.
+func (b *breaker) note(now time.Time, probe bool, items, unavailable, throttled int) {
+	wasOpen := b.open()
 	switch {
-	case unavailable > 0 && unavailable+throttled == items:
-		b.unavailable++
-	case throttled == items:
-		b.throttled++
-	default:
+	case unavailable+throttled < items:
 		*b = breaker{}
 		return
+	case wasOpen && !probe:
+		return
+	case unavailable > 0:
+		b.unavailable++
+	default:
+		b.throttled++
 	}
 	if b.open() {
 		b.probes++

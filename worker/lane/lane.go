@@ -109,6 +109,12 @@ func (l *Lane[T]) Do(ctx context.Context, items ...Item[T]) []error {
 	if len(items) == 0 {
 		return w.errs
 	}
+	if ctx.Err() != nil {
+		for i := range w.errs {
+			w.errs[i] = context.Cause(ctx)
+		}
+		return w.errs
+	}
 	entries := make([]*entry[T], len(items))
 	l.mu.Lock()
 	for i, it := range items {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,6 +341,68 @@ func TestDrainLetsRequestsEndAndReturnsTheRest(t *testing.T) {
 		all(t, errs[:2], nil)
 		all(t, errs[2:], ErrDraining)
 		all(t, l.Do(t.Context(), item("k", "late")), ErrDraining)
+	})
+}
+
+// A key whose only batch backs off is not forgotten: what comes to wait under it meanwhile is
+// drained with the rest.
+func TestDrainFindsWhatCameWhileItsKeyBackedOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{latency: time.Millisecond}
+		s.judge = func(ids []string) []Verdict { return slices.Repeat([]Verdict{Throttled}, len(ids)) }
+		l := New(Options[string]{Max: 10, PartFilled: 1, Quotas: []*Quota{NewQuota(1, 1)}, Run: s.run})
+		defer l.Close()
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() { all(t, l.Do(t.Context(), item("k", strconv.Itoa(i))), ErrDraining) })
+			time.Sleep(300 * time.Millisecond)
+		}
+		synctest.Wait()
+		if st := l.Stats(); st.Waiting+st.InFlight == 0 {
+			t.Fatalf("nothing waits: %+v", st)
+		}
+		began := time.Now()
+		l.Drain()
+		wg.Wait()
+		if took := time.Since(began); took > s.latency {
+			t.Errorf("draining took %s", took)
+		}
+	})
+}
+
+func TestAnEndedContextBeginsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{}
+		l := New(Options[string]{Max: 1, Run: s.run})
+		defer l.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		all(t, l.Do(ctx, item("k", "x")), context.Canceled)
+		if n := s.count(); n != 0 {
+			t.Errorf("%d requests were made", n)
+		}
+	})
+}
+
+// A short failure of many requests at once is one failure: the first probe comes soon.
+func TestABlipIsNotAnOutage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		up := time.Now().Add(150 * time.Millisecond)
+		s := &service{latency: 100 * time.Millisecond}
+		s.judge = func(ids []string) []Verdict {
+			if time.Now().Before(up) {
+				return slices.Repeat([]Verdict{Unavailable}, len(ids))
+			}
+			return slices.Repeat([]Verdict{Done}, len(ids))
+		}
+		l := New(Options[string]{Max: 1, Run: s.run})
+		defer l.Close()
+		began := time.Now()
+		all(t, l.Do(t.Context(), items("k", 640)...), nil)
+		// Ten rounds of 64 take a second; one failed round, a backoff and a probe are the rest.
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("took %s", took)
+		}
 	})
 }
 

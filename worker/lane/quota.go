@@ -88,8 +88,9 @@ func (q *Quota) refill(now time.Time) {
 	q.tokens = math.Min(q.burst, q.tokens+passed*q.rate)
 	switch {
 	case q.limit == 0:
-		// Nothing says where to stop; that nothing is throttled does.
-		q.rate *= math.Pow(1+increasePerSecond, math.Min(passed, 10))
+		// Nothing says where to stop; that nothing is throttled does. From a low estimate the
+		// way up must not take minutes: it grows by a call a second each second at least.
+		q.rate = math.Max(q.rate*math.Pow(1+increasePerSecond, math.Min(passed, 10)), q.rate+passed)
 	case q.rate < q.limit:
 		q.rate = math.Min(q.limit, q.rate+passed*increasePerSecond*q.limit)
 	}

@@ -68,6 +68,7 @@ func (l *Lane[T]) startLocked(b *batch[T]) {
 	}
 	k.inFlight++
 	l.inFlight++
+	probe := l.breaker.open()
 	l.stats.Requests++
 	l.stats.Items += len(b.shares)
 	values := make([][]T, len(b.shares))
@@ -84,7 +85,7 @@ func (l *Lane[T]) startLocked(b *batch[T]) {
 		defer l.mu.Unlock()
 		k.inFlight--
 		l.inFlight--
-		l.judgeLocked(b, verdicts, panicked)
+		l.judgeLocked(b, probe, verdicts, panicked)
 		l.forgetLocked(k)
 		l.pumpLocked()
 	})
@@ -100,7 +101,7 @@ func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *P
 }
 
 // judgeLocked does with each share of a request what its verdict asks for.
-func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicError) {
+func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panicked *PanicError) {
 	var again, halve []*share[T]
 	throttled, unavailable := 0, 0
 	for i, s := range b.shares {
@@ -124,7 +125,7 @@ func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicEr
 	now := time.Now()
 	l.stats.Throttled += throttled
 	l.stats.Unavailable += unavailable
-	l.breaker.note(now, len(b.shares), unavailable, throttled)
+	l.breaker.note(now, probe, len(b.shares), unavailable, throttled)
 	if throttled > 0 {
 		for _, q := range l.o.Quotas {
 			q.slow(now)
@@ -164,6 +165,7 @@ func (l *Lane[T]) backOffLocked(b *batch[T], shares []*share[T], now time.Time) 
 		tries = max(tries, s.tries)
 		s.tries++
 	}
+	b.key.backing++
 	heap.Push(&l.delayed, &batch[T]{
 		key: b.key, shares: shares, piece: b.piece, until: now.Add(backoff(tries)),
 	})
@@ -198,13 +200,14 @@ func (l *Lane[T]) stillWanted(shares []*share[T]) []*share[T] {
 func (l *Lane[T]) wakeLocked(now time.Time) {
 	for len(l.delayed) > 0 && !l.delayed[0].until.After(now) {
 		b := heap.Pop(&l.delayed).(*batch[T])
-		if !b.piece {
-			l.putBackLocked(b.key, b.shares)
+		b.key.backing--
+		if b.piece {
+			b.key.pieces = append(b.key.pieces, b)
+			l.enterRingLocked(b.key)
 			continue
 		}
-		b.key.pieces = append(b.key.pieces, b)
-		l.keys[b.key.key] = b.key
-		l.enterRingLocked(b.key)
+		l.putBackLocked(b.key, b.shares)
+		l.forgetLocked(b.key)
 	}
 }
 

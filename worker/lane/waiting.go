@@ -75,6 +75,7 @@ type keyed[T any] struct {
 	byID     map[string]*share[T] // the live ones
 	pieces   []*batch[T]          // run before what waits
 	inFlight int
+	backing  int // batches that back off
 	inRing   bool
 }
 
@@ -148,7 +149,6 @@ func (l *Lane[T]) putBackLocked(k *keyed[T], shares []*share[T]) {
 	}
 	k.waiting = append(front, k.waiting...)
 	if k.live > 0 {
-		l.keys[k.key] = k
 		l.enterRingLocked(k)
 	}
 }
@@ -189,13 +189,14 @@ func (l *Lane[T]) enterRingLocked(k *keyed[T]) {
 	}
 }
 
-// forgetLocked drops a key that nothing waits under.
+// forgetLocked drops a key that nothing waits under, backs off or is under way.
 func (l *Lane[T]) forgetLocked(k *keyed[T]) {
-	if k.live == 0 && len(k.pieces) == 0 {
-		k.waiting = nil
-		if k.inFlight == 0 && l.keys[k.key] == k {
-			delete(l.keys, k.key)
-		}
+	if k.live > 0 || len(k.pieces) > 0 {
+		return
+	}
+	k.waiting = nil
+	if k.inFlight == 0 && k.backing == 0 {
+		delete(l.keys, k.key)
 	}
 }
 
