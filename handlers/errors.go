@@ -100,21 +100,23 @@ var common = Codes{
 	"InternalServerException":     Unavailable,
 	"InternalServiceError":        Unavailable,
 	"ServerException":             Unavailable,
-	// A credential that has run out is renewed by the worker; the command is not at fault.
-	"ExpiredToken":          Unavailable,
-	"ExpiredTokenException": Unavailable,
-	"RequestExpired":        Unavailable,
+	// A credential that has run out or was rotated, and a clock that is off, are mended beside
+	// the command, which is not at fault.
+	"ExpiredToken":                Unavailable,
+	"ExpiredTokenException":       Unavailable,
+	"RequestExpired":              Unavailable,
+	"RequestTimeTooSkewed":        Unavailable,
+	"InvalidSignatureException":   Unavailable,
+	"SignatureDoesNotMatch":       Unavailable,
+	"UnrecognizedClientException": Unavailable,
+	"InvalidClientTokenId":        Unavailable,
 
-	"AccessDenied":                NotAuthorized,
-	"AccessDeniedException":       NotAuthorized,
-	"UnauthorizedOperation":       NotAuthorized,
-	"NotAuthorized":               NotAuthorized,
-	"UnrecognizedClientException": NotAuthorized,
-	"InvalidClientTokenId":        NotAuthorized,
-	"InvalidSignatureException":   NotAuthorized,
-	"SignatureDoesNotMatch":       NotAuthorized,
-	"MissingAuthenticationToken":  NotAuthorized,
-	"OptInRequired":               NotAuthorized,
+	"AccessDenied":               NotAuthorized,
+	"AccessDeniedException":      NotAuthorized,
+	"UnauthorizedOperation":      NotAuthorized,
+	"NotAuthorized":              NotAuthorized,
+	"MissingAuthenticationToken": NotAuthorized,
+	"OptInRequired":              NotAuthorized,
 }
 
 // The shapes of the SDK's errors, named here so that this package need not import it.

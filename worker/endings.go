@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
@@ -69,22 +67,22 @@ func (r *road) about(l *queue.Lease, c *command.Command) outcome.Data {
 	return outcome.Data{
 		CommandID: c.ID, Action: c.Action, Account: c.Account, Region: c.Region,
 		Reason: c.Reason, RequestedBy: c.RequestedBy, Campaign: c.Campaign, DryRun: c.DryRun,
-		Sender:     l.SenderID,
+		Sender: sender(l, c.Via), TraceParent: c.TraceParent,
 		EnqueuedAt: l.SentAt, ReceivedAt: l.ReceivedAt, FinishedAt: time.Now(), Worker: r.name,
 	}
 }
 
-// traceParent is the W3C trace context of a message, "" where it has none that is well formed
-// ("Trace Context", W3C Recommendation, version 00: two, 32, 16 and two hexadecimal digits).
-func traceParent(l *queue.Lease) string {
-	value := aws.ToString(l.Attributes["traceparent"].StringValue)
-	if traceParentForm.MatchString(value) {
-		return value
+// sender is who sent a command, as far as it is known: SQS's SenderId, and the topic or rule it
+// came by, since the SenderId then is the service's.
+func sender(l *queue.Lease, via string) string {
+	switch {
+	case via == "":
+		return l.SenderID
+	case l.SenderID == "":
+		return "via " + via
 	}
-	return ""
+	return l.SenderID + " via " + via
 }
-
-var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // invalid ends a message whose command cannot be read or breaks a rule.
 func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
@@ -134,6 +132,8 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 	case ledger.OtherContent:
 		// SQS gives no two messages one id, so this is not the body that was claimed before.
 		r.log.Error("message came back with another body", zap.String("message", l.MessageID))
+		l.Release(time.Minute)
+		return
 	case ledger.Claimed:
 	}
 	event, mark, err := last(claim)

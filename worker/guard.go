@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,12 +39,23 @@ func (r *road) guard(j *journey, now time.Time) *refusal {
 	case !slices.Contains(r.o.Regions, c.Region):
 		return deniedByPolicy("region", fmt.Sprintf(
 			"region %s is not one of those allowed (RESCIND_REGIONS: %v)", c.Region, r.o.Regions))
-	case r.gaveUp(j, now):
-		return gaveUp(r.giveUps[j.lease.QueueURL])
-	case !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt):
-		return expired(c.ExpiresAt)
-	case c.DryRun:
+	}
+	if kept := r.keptBy(j, j.over(now)); kept != nil {
+		return kept
+	}
+	if c.DryRun {
 		return &refusal{status: handlers.DryRun, verdict: handlers.NotRun}
+	}
+	return nil
+}
+
+// keptBy is the refusal that time running out comes to; nil for every other reason.
+func (r *road) keptBy(j *journey, why error) *refusal {
+	switch {
+	case errors.Is(why, errExpired):
+		return expired(j.command.ExpiresAt)
+	case errors.Is(why, errGaveUp):
+		return gaveUp(fmt.Sprintf("the message was %s old (RESCIND_GIVE_UP)", r.giveUps[j.lease.QueueURL]))
 	}
 	return nil
 }
@@ -59,14 +71,7 @@ func expired(at time.Time) *refusal {
 	}
 }
 
-func gaveUp(after time.Duration) *refusal {
-	return &refusal{
-		status: handlers.Failed, verdict: handlers.NotStopped, code: outcome.CodeGaveUp,
-		message: fmt.Sprintf("no acceptance before the message was %s old (RESCIND_GIVE_UP)", after),
-	}
-}
-
-func (r *road) gaveUp(j *journey, now time.Time) bool {
-	after := r.giveUps[j.lease.QueueURL]
-	return after > 0 && !now.Before(j.lease.SentAt.Add(after))
+// gaveUp is what ends a command without its end being known, because of what.
+func gaveUp(because string) *refusal {
+	return &refusal{status: handlers.Failed, verdict: handlers.NotStopped, code: outcome.CodeGaveUp, message: because}
 }

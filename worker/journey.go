@@ -24,6 +24,9 @@ type journey struct {
 	// stored is what the ledger knew of each target when the claim was made, and the pins that
 	// were resolved since. Written before any call, by the road alone.
 	stored map[string]ledger.TargetProgress
+	// patience is when it stops waiting here; giveUp is when its message is too old, zero for
+	// never.
+	patience, giveUp time.Time
 
 	left chan struct{} // closed when the journey is over, whatever came of it
 	lost atomic.Bool   // the claim was lost to another worker
@@ -36,11 +39,15 @@ type journey struct {
 	attempts     ledger.Attempts
 }
 
-func newJourney(l *queue.Lease, c *command.Command, h handlers.Handler, claim ledger.Claim) *journey {
+func (r *road) newJourney(l *queue.Lease, c *command.Command, claim ledger.Claim) *journey {
 	j := &journey{
-		lease: l, command: c, handler: h, left: make(chan struct{}), token: claim.Token, resumed: claim.Resumed,
-		at: handlers.Place{Account: c.Account, Region: c.Region}, stored: claim.Progress.Targets,
+		lease: l, command: c, handler: r.handlers[c.Action], at: c.Place(),
+		token: claim.Token, resumed: claim.Resumed, left: make(chan struct{}),
+		stored: claim.Progress.Targets, patience: time.Now().Add(r.o.Patience),
 		panics: claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
+	}
+	if after := r.giveUps[l.QueueURL]; after > 0 {
+		j.giveUp = l.SentAt.Add(after)
 	}
 	for _, t := range c.Targets {
 		made := &target{Target: t, journey: j}
@@ -48,6 +55,22 @@ func newJourney(l *queue.Lease, c *command.Command, h handlers.Handler, claim le
 		j.targets = append(j.targets, made)
 	}
 	return j
+}
+
+// over says why no cancelling call may begin for the journey any more; nil: one may. Of
+// expiry and give-up the earlier one counts.
+func (j *journey) over(now time.Time) error {
+	at, why := j.command.ExpiresAt, errExpired
+	if at.IsZero() || !j.giveUp.IsZero() && j.giveUp.Before(at) {
+		at, why = j.giveUp, errGaveUp
+	}
+	switch {
+	case j.isLost():
+		return ledger.ErrFenced
+	case !at.IsZero() && !now.Before(at):
+		return why
+	}
+	return nil
 }
 
 // progress is what the ledger is to know of the journey. The caller holds no target's fields
@@ -136,12 +159,9 @@ func (m *memory) begin(ctx context.Context, batch [][]*target) {
 		}
 	}
 	if len(updates) > 0 {
-		until := now.Add(claimLease)
 		for i, err := range m.progress(ctx, updates...) {
 			if err != nil {
 				mine[i].lose()
-			} else {
-				mine[i].renewed(until)
 			}
 			close(mine[i].begun)
 		}

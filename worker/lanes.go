@@ -57,6 +57,7 @@ type lanes struct {
 	lanes    map[laneKey]*lane.Lane[*target]
 	quotas   map[quotaKey]*lane.Quota
 	draining bool
+	closed   bool
 }
 
 func newLanes(overrides Quotas, begin func(context.Context, [][]*target)) *lanes {
@@ -89,7 +90,7 @@ func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*ta
 	case resolving:
 		made = l.readsLocked(service, h.(handlers.Resolver).Resolve(), at)
 	}
-	if l.draining && v != reading {
+	if l.closed || l.draining && v != reading {
 		made.Drain()
 	}
 	l.lanes[key] = made
@@ -141,6 +142,7 @@ func (l *lanes) drain() {
 func (l *lanes) close() {
 	l.drain()
 	l.mu.Lock()
+	l.closed = true
 	all := slices.Collect(maps.Values(l.lanes))
 	l.mu.Unlock()
 	for _, each := range all {
@@ -149,18 +151,35 @@ func (l *lanes) close() {
 }
 
 // cancel makes one cancelling request for the targets of a lane's batch, once the ledger knows.
+// That may have taken its time: who may not be called any more is left out.
 func (l *lanes) cancel(call handlers.Call[handlers.Answer], at handlers.Place) func(context.Context, string, [][]*target) []lane.Verdict {
 	return func(ctx context.Context, _ string, batch [][]*target) []lane.Verdict {
 		l.begin(ctx, batch)
-		answers := run(ctx, call, at, batch, (*target).mayBeCalled)
+		now := time.Now()
+		var sent []*target
+		for _, same := range batch {
+			for _, t := range same {
+				if t.halted = t.journey.over(now); t.stands() {
+					t.begun = true
+					sent = append(sent, t)
+				}
+			}
+		}
+		answered := false
+		defer func() {
+			if !answered { // a panic: nobody knows what was sent before it
+				for _, t := range sent {
+					t.unsure = true
+				}
+			}
+		}()
+		answers := run(ctx, call, at, batch, (*target).stands)
+		answered = true
 		verdicts := make([]lane.Verdict, len(batch))
 		for i, same := range batch {
 			verdicts[i] = lane.Done
-			if answers[i] == nil {
-				continue // every claim on it was lost
-			}
 			for _, t := range same {
-				if t.mayBeCalled() {
+				if t.stands() {
 					verdicts[i] = t.answered(*answers[i])
 				}
 			}

@@ -18,7 +18,7 @@ import (
 const claimLease = time.Minute
 
 // memory is the ledger as the road sees it: it never fails, it waits. While the ledger is
-// down the gate is closed. Errors are ErrFenced and ctx's own.
+// down the gate is closed. Errors are ErrFenced, ErrUnreadable and ctx's own.
 type memory struct {
 	ledger ledger.Ledger
 	gate   *gate
@@ -38,7 +38,7 @@ func (m *memory) insist(ctx context.Context, do func() error) error {
 	defer m.trying.Add(-1)
 	for n := 0; ; n++ {
 		err := do()
-		if err == nil || errors.Is(err, ledger.ErrFenced) {
+		if err == nil || errors.Is(err, ledger.ErrFenced) || errors.Is(err, ledger.ErrUnreadable) {
 			m.gate.set(theLedger, nil)
 			return err
 		}
@@ -84,7 +84,7 @@ func (m *memory) release(ctx context.Context, t ledger.Token, p ledger.Progress)
 	})
 }
 
-// progress stores several at once; the errors are nil, ErrFenced or ctx's.
+// progress stores several at once and returns an error for each.
 func (m *memory) progress(ctx context.Context, updates ...ledger.Update) []error {
 	errs := make([]error, len(updates))
 	left := make([]int, len(updates))
@@ -101,7 +101,7 @@ func (m *memory) progress(ctx context.Context, updates ...ledger.Update) []error
 		for i, err := range m.ledger.Progress(ctx, batch...) {
 			at := left[i]
 			errs[at] = err
-			if err != nil && !errors.Is(err, ledger.ErrFenced) {
+			if err != nil && !errors.Is(err, ledger.ErrFenced) && !errors.Is(err, ledger.ErrUnreadable) {
 				again = append(again, at)
 				first = err
 			}
@@ -185,7 +185,7 @@ func (m *memory) keep(ctx context.Context) {
 			case err == nil:
 				m.gate.set(theLedger, nil)
 				journeys[i].renewed(until)
-			case errors.Is(err, ledger.ErrFenced):
+			case errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrUnreadable):
 				journeys[i].lose()
 			default:
 				// The claim is lost only when somebody else takes it; the next round tries again.

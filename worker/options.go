@@ -95,6 +95,7 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	o.AWS = withPlainBodies(o.AWS)
 	return o
 }
 

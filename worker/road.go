@@ -3,11 +3,13 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
@@ -68,7 +70,7 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 	if done {
 		return
 	}
-	j := newJourney(l, c, r.handlers[c.Action], claim)
+	j := r.newJourney(l, c, claim)
 	defer r.memory.hold(j)()
 	defer r.catch(ctx, j)
 	if err := r.cancel(ctx, j); err != nil {
@@ -81,7 +83,9 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 // claim reads the command and claims it. done says that there is nothing left to do: the
 // command could not be read, had ended before, is held by another worker, or ctx ended.
 func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, claim ledger.Claim, done bool) {
-	c, err := r.decoder.Decode([]byte(l.Body), command.Message{ID: l.MessageID})
+	c, err := r.decoder.Decode([]byte(l.Body), command.Message{
+		ID: l.MessageID, TraceParent: aws.ToString(l.Attributes["traceparent"].StringValue),
+	})
 	var bad *command.Error
 	if errors.As(err, &bad) {
 		r.invalid(ctx, l, bad)
@@ -93,6 +97,10 @@ func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, c
 	claim, err = r.memory.claim(ctx, entry)
 	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {
 		claim, err = r.memory.claim(ctx, entry)
+	}
+	if errors.Is(err, ledger.ErrUnreadable) {
+		r.broken(ctx, l, &lane.PanicError{Value: err})
+		return nil, claim, true
 	}
 	if err != nil {
 		l.Release(0)
@@ -116,12 +124,7 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 	kept := r.guard(j, time.Now())
 	if kept == nil {
 		err := r.call(ctx, j)
-		switch {
-		case errors.Is(err, errExpired):
-			kept = expired(j.command.ExpiresAt)
-		case errors.Is(err, errGaveUp):
-			kept = gaveUp(r.giveUps[j.lease.QueueURL])
-		case err != nil:
+		if kept = r.keptBy(j, err); kept == nil && err != nil {
 			return err
 		}
 	}
@@ -134,8 +137,9 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 		}
 	}
 	err := r.look(ctx, j, kept)
-	if errors.Is(err, errGaveUp) {
-		r.giveUp(j)
+	tooOld := !j.giveUp.IsZero() && !time.Now().Before(j.giveUp)
+	if errors.Is(err, errGaveUp) || errors.Is(err, errPatience) && tooOld {
+		r.giveUp(j, r.keptBy(j, errGaveUp))
 		return nil
 	}
 	return err
@@ -144,7 +148,7 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 // call sends the targets that AWS has not answered for yet through the lane of the
 // action's cancelling call, and judges the answers.
 func (r *road) call(ctx context.Context, j *journey) error {
-	ctx, stop := r.bounded(ctx, j, true)
+	ctx, stop := bounded(ctx, j, j.command.ExpiresAt, j.giveUp)
 	defer stop()
 	if err := r.resolve(ctx, j); err != nil {
 		return err
@@ -182,9 +186,14 @@ func (r *road) resolve(ctx context.Context, j *journey) error {
 	return r.memory.progress(ctx, ledger.Update{Token: j.token, Progress: p})[0]
 }
 
-// look reads the state of the targets whose answers did not tell, and judges it.
+// look reads the state of the targets whose answers did not tell, and judges it. Where time
+// ran out, kept is set, and one last look is taken all the same.
 func (r *road) look(ctx context.Context, j *journey, kept *refusal) error {
-	ctx, stop := r.bounded(ctx, j, false)
+	giveUp := j.giveUp
+	if kept != nil {
+		giveUp = time.Time{}
+	}
+	ctx, stop := bounded(ctx, j, time.Time{}, giveUp)
 	defer stop()
 	unknown := make([]*target, 0, len(j.targets))
 	for _, t := range j.targets {
@@ -203,7 +212,8 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 	}
 	items := make([]lane.Item[*target], len(targets))
 	for i, t := range targets {
-		items[i] = lane.Item[*target]{Key: t.Key, ID: t.ID, Value: t}
+		t.halted = nil
+		items[i] = lane.Item[*target]{Key: t.Key, ID: t.ID + "\x00" + t.Pin, Value: t}
 		if v == reading {
 			items[i].Key = t.ReadKey
 		}
@@ -213,6 +223,10 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 		switch {
 		case j.isLost():
 			return ledger.ErrFenced
+		case err == nil && targets[i].halted != nil:
+			if why == nil {
+				why = targets[i].halted
+			}
 		case err == nil:
 			judge(targets[i])
 		case why == nil:
@@ -222,18 +236,19 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 	return why
 }
 
-// bounded ends a context when a journey has to stop waiting, with why as its cause. Calls end
-// at expiresAt too; reads do not.
-func (r *road) bounded(ctx context.Context, j *journey, calls bool) (context.Context, context.CancelFunc) {
-	ctx, stop := context.WithTimeoutCause(ctx, r.o.Patience, errPatience)
+// bounded ends a context when a journey has to stop waiting, with why as its cause: after its
+// patience, at its expiry and at its give-up age, where those are not zero.
+func bounded(ctx context.Context, j *journey, expiry, giveUp time.Time) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithDeadlineCause(ctx, j.patience, errPatience)
 	stops := []context.CancelFunc{stop}
-	if after := r.giveUps[j.lease.QueueURL]; after > 0 {
-		ctx, stop = context.WithDeadlineCause(ctx, j.lease.SentAt.Add(after), errGaveUp)
-		stops = append(stops, stop)
-	}
-	if calls && !j.command.ExpiresAt.IsZero() {
-		ctx, stop = context.WithDeadlineCause(ctx, j.command.ExpiresAt, errExpired)
-		stops = append(stops, stop)
+	for _, bound := range []struct {
+		at  time.Time
+		why error
+	}{{giveUp, errGaveUp}, {expiry, errExpired}} {
+		if !bound.at.IsZero() {
+			ctx, stop = context.WithDeadlineCause(ctx, bound.at, bound.why)
+			stops = append(stops, stop)
+		}
 	}
 	return ctx, func() {
 		for _, stop := range stops {
@@ -243,14 +258,17 @@ func (r *road) bounded(ctx context.Context, j *journey, calls bool) (context.Con
 }
 
 // giveUp ends what is not ended: accepted where AWS took it, failed where it did not.
-func (r *road) giveUp(j *journey) {
+func (r *road) giveUp(j *journey, why *refusal) {
 	for _, t := range j.targets {
 		if t.ended {
 			continue
 		}
-		a := gaveUp(r.giveUps[j.lease.QueueURL]).answer()
+		a := why.answer()
 		if t.taken {
-			a = handlers.Answer{Status: handlers.Accepted}
+			a.Status = handlers.Accepted
+			a.Err.Message = "AWS took the request, and whether it stopped was not seen before " + why.message
+		} else {
+			a.Err.Message = "AWS took no request before " + why.message
 		}
 		a.RequestID = t.answer.RequestID
 		t.end(a)
@@ -308,13 +326,16 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 		j.lease.Release(time.Second)
 		return
 	case errors.Is(why, errPatience) && r.lastChance(j.lease):
-		r.giveUp(j)
+		r.giveUp(j, gaveUp(fmt.Sprintf("the queue would have buried the message (receive %d of %d)", j.lease.ReceiveCount, j.lease.MaxReceives)))
 		r.end(ctx, j)
 		return
 	}
 	delay := time.Duration(0)
 	if errors.Is(why, errPatience) {
-		delay = r.releaseDelay(j.lease)
+		delay = releaseDelay(j.lease)
+		if left := time.Until(j.giveUp); !j.giveUp.IsZero() && left > 0 {
+			delay = min(delay, left)
+		}
 	}
 	if err := r.memory.release(ctx, j.token, j.progress()); err != nil {
 		r.log.Debug("progress not stored", zap.String("command", j.command.ID), zap.Error(err))
@@ -329,7 +350,7 @@ func (r *road) lastChance(l *queue.Lease) bool {
 
 // releaseDelay doubles with each receive from half a minute, and is drawn from the upper half,
 // so that a fleet's messages do not come back at once.
-func (r *road) releaseDelay(l *queue.Lease) time.Duration {
+func releaseDelay(l *queue.Lease) time.Duration {
 	most := releaseMost
 	if n := max(l.ReceiveCount, 1); n < 6 {
 		most = min(most, 30*time.Second<<n)

@@ -5,6 +5,10 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/handlers/batch"
+	"github.com/rescindhq/rescind/handlers/emr"
+	"github.com/rescindhq/rescind/handlers/fsx"
+	"github.com/rescindhq/rescind/handlers/iot"
+	"github.com/rescindhq/rescind/handlers/swf"
 )
 
 // Service makes a service's handlers, given the AWS configuration for a place.
@@ -14,5 +18,9 @@ type Service func(config func(handlers.Place) aws.Config) []handlers.Handler
 func Services() []Service {
 	return []Service{
 		batch.New,
+		emr.New,
+		fsx.New,
+		iot.New,
+		swf.New,
 	}
 }

@@ -19,6 +19,7 @@ type target struct {
 
 	answer  handlers.Answer  // of the last call, or the final one once ended
 	reading handlers.Reading // of the last read
+	halted  error            // why the last request left it out; nil: it did not
 	ended   bool
 	byRead  bool             // what ended it was a reading of its state
 	verdict handlers.Verdict // where it is not the status's own
@@ -70,13 +71,12 @@ func (t *target) tried() handlers.Tried {
 	return handlers.Tried{Taken: t.taken, Unsure: t.unsure, Refusal: t.refusal}
 }
 
-// mayBeCalled is false once the command's claim was lost to another worker.
-func (t *target) mayBeCalled() bool { return !t.journey.isLost() }
+// stands is whether a request is to be made for it.
+func (t *target) stands() bool { return t.halted == nil }
 
 // answered takes in the answer of a cancelling call.
 func (t *target) answered(a handlers.Answer) lane.Verdict {
 	t.journey.count(a.Err)
-	t.begun = true
 	t.answer = a
 	if a.Err == nil {
 		t.taken, t.refusal = true, nil

@@ -50,7 +50,13 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		DeadLetters: deadLetters, Logger: o.Log.Named("queue"),
 	})
 	giveUps := make(map[string]time.Duration)
+	if len(o.QueueURLs) == 0 {
+		return nil, errors.New("no queue: set RESCIND_QUEUE_URL")
+	}
 	for _, url := range o.QueueURLs {
+		if _, twice := giveUps[url]; twice {
+			return nil, fmt.Errorf("queue %s is named twice (RESCIND_QUEUE_URL)", url)
+		}
 		found, err := w.inspect(ctx, url)
 		if err != nil {
 			return nil, err
@@ -137,6 +143,10 @@ func (w *Worker) inspect(ctx context.Context, url string) (queueFacts, error) {
 		if a.Retention < 48*time.Hour {
 			f.giveUp = a.Retention / 2
 		}
+	}
+	if a.Retention > 0 && f.giveUp >= a.Retention {
+		return queueFacts{}, fmt.Errorf("queue %s deletes messages after %s, before their commands would end at an age of %s: lower RESCIND_GIVE_UP, or raise the queue's retention",
+			url, a.Retention, f.giveUp)
 	}
 	if parts := strings.Split(a.ARN, ":"); len(parts) == 6 {
 		f.account = parts[4]

@@ -91,9 +91,9 @@ func (r *demoReport) verdict() error {
 // print writes the report for people.
 func (r *demoReport) print(w io.Writer) {
 	fmt.Fprintln(w)
-	table(w, r.outcomeRows())
+	table(w, 1, r.outcomeRows())
 	fmt.Fprintln(w)
-	table(w, r.requestRows())
+	table(w, 1, r.requestRows())
 	fmt.Fprintf(w, "\n%d commands, %d outcomes in %.1f s; %d messages buried, %d outcomes published again.\n",
 		r.Commands, r.Sum, r.Seconds, r.Buried, r.Repeats)
 	if len(r.Problems) == 0 {

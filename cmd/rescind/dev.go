@@ -116,19 +116,21 @@ func (b *box) banner(w io.Writer, health string, targets []shown) {
 		rows = append(rows, []string{t.id, t.state, t.action})
 	}
 	if len(targets) > 0 {
-		table(w, rows)
+		table(w, len(rows[0]), rows)
 		t := targets[0]
-		const env = "AWS_ENDPOINT_URL=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1"
+		// Version 1 of the aws CLI reads neither AWS_ENDPOINT_URL nor AWS_REGION, and would go
+		// to AWS itself; the flag and AWS_DEFAULT_REGION hold for every version.
+		const keys = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
 		fmt.Fprintf(w, `
 In another terminal, with the aws CLI:
 
-  `+env+` \
-    aws sqs send-message --queue-url %s \
+  `+keys+` \
+    aws --endpoint-url %s sqs send-message --queue-url %s \
     --message-body '{"action":%q,"parameters":{%q:%q},"reason":"trying it out"}'
 
 or with rescind itself:
 
-  `+env+` \
+  AWS_ENDPOINT_URL=%s `+keys+` \
     rescind send --queue-url %s --action %s -p %s=%s --reason "trying it out"
 `, b.url, b.queue, t.action, t.parameter, t.id, b.url, b.queue, t.action, t.parameter, t.id)
 	}

@@ -107,17 +107,16 @@ type kind struct {
 	make   func(f *fleet) order
 }
 
-// spread makes n commands of some kinds by their weights, at least one of each where n allows;
-// what is left over is of the first kind.
+// spread makes n commands of some kinds by their weights, at least one of each while n allows, the
+// first kind last: it makes up the number.
 func (f *fleet) spread(n int, kinds []kind) []order {
 	whole := 0
 	for _, k := range kinds {
 		whole += k.weight
 	}
 	all := make([]order, 0, n)
-	for i, k := range kinds[1:] {
-		after := len(kinds) - 1 - i // kinds that must still have room, the first one included
-		count := min(max(1, n*k.weight/whole), max(0, n-len(all)-after+1))
+	for _, k := range kinds[1:] {
+		count := min(max(1, n*k.weight/whole), n-len(all))
 		for range count {
 			all = append(all, k.make(f))
 		}

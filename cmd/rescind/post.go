@@ -23,7 +23,7 @@ const (
 	// sendInFlight is how many requests are under way at the most.
 	sendInFlight = 16
 	// sendTries is how often a command is sent that SQS failed to take by its own fault.
-	sendTries = 5
+	sendTries = 3
 )
 
 // letter is one message to send.

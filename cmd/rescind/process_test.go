@@ -96,7 +96,7 @@ func stopWithAThousandInFlight(t *testing.T, binary string) {
 
 	b.SetFaults(nil)
 	second := b.worker(t)
-	b.allCancelled(commands, 30*time.Second)
+	b.allCancelled(commands)
 	second.stops()
 	called := 0
 	for _, r := range b.requests("batch", "CancelJobs") {
@@ -149,7 +149,7 @@ func killAndRestart(t *testing.T, binary string) {
 	}
 	b.SetFaults(nil)
 	last := b.worker(t)
-	got := b.allCancelled(commands, 30*time.Second)
+	got := b.allCancelled(commands)
 	last.stops()
 	resumed := 0
 	for _, d := range got {
@@ -185,7 +185,7 @@ func secondSignal(t *testing.T, binary string) {
 	b.SetHang("batch", false)
 	b.endLeases()
 	next := b.worker(t)
-	b.allCancelled(commands, 20*time.Second)
+	b.allCancelled(commands)
 	next.stops()
 }
 
@@ -225,7 +225,7 @@ func topicDown(t *testing.T, binary string) {
 	b.SetDown("sns", false)
 
 	eventually(t, 10*time.Second, "/readyz is well again", func() bool { code, _ := get(t, ready); return code == http.StatusOK })
-	b.allCancelled(commands, 30*time.Second)
+	b.allCancelled(commands)
 	p.stops()
 	for _, r := range b.requests("sqs", "ReceiveMessage") {
 		if r.Began.After(failed.Add(2*time.Second)) && r.Began.Before(over) {
@@ -275,7 +275,7 @@ func secondWorker(t *testing.T, binary string) {
 		}
 	}
 	b.jobs(commands)
-	for _, d := range b.allCancelled(commands, 20*time.Second) {
+	for _, d := range b.allCancelled(commands) {
 		if d.Status != handlers.Cancelled || d.Resumed {
 			t.Errorf("the first worker is not left alone: %+v", d)
 		}

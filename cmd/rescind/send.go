@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/worker/command"
 )
@@ -69,12 +70,13 @@ func (c *sendCmd) Run(ctx context.Context, s streams) error {
 	sending, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	out := newSender(sending, stop, sqs.NewFromConfig(cfg), c.QueueURL[0], cfg.Region, c)
+	if c.File == "" {
+		err = out.all(sending, lines(sending, in))
+		return errors.Join(err, out.tellOne(s, c.JSON))
+	}
 	stopProgress := out.progress(s)
 	err = out.all(sending, lines(sending, in))
 	stopProgress()
-	if c.File == "" {
-		return errors.Join(err, out.tellOne(s, c.JSON))
-	}
 	return errors.Join(err, out.tell(s, c.JSON))
 }
 
@@ -115,6 +117,9 @@ func (c *sendCmd) members() map[string]any {
 	}
 	if c.DryRun {
 		m["dryRun"] = true
+	}
+	if c.File == "" {
+		m["parameters"] = jsontext.Value("{}") // so that what is missing is told by its own name
 	}
 	return m
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// table writes rows in columns: the first to the left, numbers to the right. The first row is
-// the head; a nil row is a rule across.
-func table(w io.Writer, rows [][]string) {
+// table writes rows in columns, so many of them aligned to the left and the others, numbers, to
+// the right. The first row is the head; a nil row is a rule across.
+func table(w io.Writer, left int, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -31,10 +31,13 @@ func table(w io.Writer, rows [][]string) {
 		var b strings.Builder
 		for i, cell := range row {
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
+			if i > 0 {
+				b.WriteString("  ")
+			}
+			if i < left {
 				b.WriteString(cell + pad)
 			} else {
-				b.WriteString("  " + pad + cell)
+				b.WriteString(pad + cell)
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))

@@ -73,21 +73,21 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handl
 		return answers
 	}
 	// By job and not by position: Batch promises no order.
-	taken := make(map[string]bool, len(b.taken))
+	taken := make(said[bool], len(b.taken))
 	for _, job := range b.taken {
-		taken[bare(job)] = true
+		taken.put(job, true)
 	}
-	refusals := make(map[string]*handlers.Error, len(b.refused))
+	refusals := make(said[*handlers.Error], len(b.refused))
 	for _, r := range b.refused {
-		refusals[bare(aws.ToString(r.job))] = itemError(r)
+		refusals.put(aws.ToString(r.job), itemError(r))
 	}
 	for i, t := range targets {
-		switch e := refusals[bare(t.ID)]; {
+		switch e := refusals.of(t.ID); {
 		case e != nil:
 			// Rules over a success that stands beside it: to ask again costs a call, to
 			// believe the success could report what never happened.
 			answers[i] = refused(e, b.requestID)
-		case taken[bare(t.ID)]:
+		case taken.of(t.ID):
 			answers[i] = handlers.Answer{RequestID: b.requestID}
 		default:
 			// The request arrived, and what it did to this job nobody knows: the same as a
@@ -138,6 +138,35 @@ func ids(targets []handlers.Target) []string {
 	return ids
 }
 
-// bare is a job's id without the ARN around it ("arn:…:job/ID"): an answer may name a job
-// otherwise than the request did. Job ids have no slash.
-func bare(job string) string { return job[strings.LastIndexByte(job, '/')+1:] }
+// said is what an answer says of jobs, by the name it gives them. A job may be named by its id
+// or by its ARN, and an answer may name it otherwise than the request did.
+type said[V any] map[string]V
+
+func (s said[V]) put(job string, v V) {
+	s[job] = v
+	if id := bare(job); id != job {
+		if _, named := s[id]; !named {
+			s[id] = v
+		}
+	}
+}
+
+// of is what was said of a job; the zero value where nothing was.
+func (s said[V]) of(job string) V {
+	if v, ok := s[job]; ok {
+		return v
+	}
+	return s[bare(job)]
+}
+
+// bare is a job's id without the ARN around it ("arn:…:job/ID"). Nothing else is taken apart:
+// a job id is whatever the sender wrote, and "x/ID" is not the job ID.
+func bare(job string) string {
+	if !strings.HasPrefix(job, "arn:") {
+		return job
+	}
+	if i := strings.LastIndex(job, ":job/"); i >= 0 {
+		return job[i+len(":job/"):]
+	}
+	return job
+}

@@ -29,20 +29,18 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 		// Not the empty list by which Batch says that it knows none of them.
 		return fill(readings, handlers.Reading{Err: unanswered("Batch's answer has no list of jobs"), RequestID: id})
 	}
-	jobs := make(map[string]handlers.Reading, len(out.Jobs))
+	jobs := make(said[handlers.Reading], len(out.Jobs))
 	for _, j := range out.Jobs {
 		r := handlers.Reading{Found: true, State: string(j.Status), RequestID: id, Detail: detail{
 			cancelled:  aws.ToBool(j.IsCancelled),
 			terminated: aws.ToBool(j.IsTerminated),
 			reason:     aws.ToString(j.StatusReason),
 		}}
-		jobs[bare(aws.ToString(j.JobId))] = r
+		jobs.put(aws.ToString(j.JobId), r)
 	}
 	for i, t := range targets {
-		r, found := jobs[bare(t.ID)]
-		if !found {
-			r.RequestID = id
-		}
+		r := jobs.of(t.ID)
+		r.RequestID = id
 		readings[i] = r
 	}
 	return readings

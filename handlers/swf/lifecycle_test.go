@@ -296,6 +296,24 @@ func TestPinnedRun(t *testing.T) {
 	}
 }
 
+// What a command says of a termination arrives.
+func TestOptionsArrive(t *testing.T) {
+	onRoad(t, terminating, awssim.Options{}, func(r *road) {
+		r.put("OPEN")
+		targets, err := r.h.Targets(handlers.Parameters{
+			"domain": "d", "workflowId": "w", "runId": "r", "reason": "over budget", "details": "by hand", "childPolicy": "ABANDON",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := r.follow(targets[0])
+		w, _ := r.Workflow("d", "w", "r")
+		if a.Status != handlers.Accepted || a.RequestID == "" || w.Reason != "over budget" || w.Details != "by hand" || w.ChildPolicy != "ABANDON" {
+			t.Errorf("%+v; the run is %+v", a, w)
+		}
+	})
+}
+
 // Of several that are listed as open the newest is meant; a run of another workflow never.
 func TestNewestOpenRun(t *testing.T) {
 	onRoad(t, requesting, awssim.Options{}, func(r *road) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/swf"
@@ -224,6 +225,10 @@ func (l *lister) ListOpenWorkflowExecutions(context.Context, *sdk.ListOpenWorkfl
 
 // Only an empty list, read to its end, says that no run is open.
 func TestResolvingReadsToTheEnd(t *testing.T) {
+	at := func(run string, started time.Time) types.WorkflowExecutionInfo {
+		return types.WorkflowExecutionInfo{StartTimestamp: &started, Execution: &types.WorkflowExecution{WorkflowId: aws.String("w"), RunId: &run}}
+	}
+	now := time.Now()
 	row := func(workflow, run string) types.WorkflowExecutionInfo {
 		return types.WorkflowExecutionInfo{Execution: &types.WorkflowExecution{WorkflowId: &workflow, RunId: &run}}
 	}
@@ -239,6 +244,9 @@ func TestResolvingReadsToTheEnd(t *testing.T) {
 		{"no list", nil, nil, "", handlers.Unanswered},
 		{"strangers only", []types.WorkflowExecutionInfo{row("another", "r"), {}}, nil, "", 0},
 		{"a stranger first", []types.WorkflowExecutionInfo{row("another", "r"), row("w", "ours")}, nil, "ours", 0},
+		{"the newest, in whatever order", []types.WorkflowExecutionInfo{
+			at("older", now.Add(-time.Hour)), at("newest", now), at("old", now.Add(-time.Minute)),
+		}, nil, "newest", 0},
 		{"found, and more to come", []types.WorkflowExecutionInfo{row("w", "ours")}, aws.String("next"), "ours", 0},
 	} {
 		h := &handler{clients: func(handlers.Place) client {

@@ -161,6 +161,25 @@ func TestEMRStubbornSteps(t *testing.T) {
 	})
 }
 
+// A second cancel changes nothing of the first, TERMINATE_PROCESS included.
+func TestEMRSecondCancel(t *testing.T) {
+	withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(b *box, c *emr.Client) {
+		b.PutSteps(awssim.Step{ID: "s-1", Cluster: "j-1", State: simemr.Running})
+		for _, option := range []types.StepCancellationOption{"", "SEND_INTERRUPT", "TERMINATE_PROCESS"} {
+			said, err := b.cancelSteps(c, option, "s-1")
+			b.must(err)
+			if said[0] != "SUBMITTED" {
+				b.Errorf("option %q: %s", option, said[0])
+			}
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(time.Second)
+		if s, _ := b.Step("j-1", "s-1"); s.State != simemr.Cancelled {
+			b.Errorf("ten seconds after the first cancel: %s", s.State)
+		}
+	})
+}
+
 // One id that is not known refuses the whole request, and nothing is cancelled.
 func TestEMRRefusesWhole(t *testing.T) {
 	withEMR(t, awssim.Options{}, func(b *box, c *emr.Client) {

@@ -42,13 +42,14 @@ type Task = fsx.Task
 // TaskChange is a change of state that a task makes by itself.
 type TaskChange = fsx.Change
 
-// ThingJob is an IoT job and JobExecution its execution on a thing; see the iot package.
-type (
-	ThingJob     = iot.Job
-	JobExecution = iot.Execution
-	// ExecutionChange is a change of state that a job execution makes by itself.
-	ExecutionChange = iot.Change
-)
+// ThingJob is an IoT job; see the iot package.
+type ThingJob = iot.Job
+
+// JobExecution is the execution of an IoT job on a thing.
+type JobExecution = iot.Execution
+
+// ExecutionChange is a change of state that a job execution makes by itself.
+type ExecutionChange = iot.Change
 
 // Workflow is an SWF workflow execution, that is one run; see the swf package.
 type Workflow = swf.Run

@@ -15,7 +15,7 @@ const roundBound = 10 * time.Minute
 // measurement is one round of one contender. "Each" is of commands.
 type measurement struct {
 	Contender string `json:"contender"`
-	Round     int    `json:"round"` // from 1
+	Round     int    `json:"round,omitzero"` // from 1; 0 in a summary
 	// Seconds run from "go" to the last outcome published and the queue empty; Rate is
 	// commands in each of them.
 	Seconds float64 `json:"seconds"`

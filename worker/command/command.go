@@ -4,11 +4,25 @@
 // clock, and does not judge what the worker may do (accounts, regions, expiry): that is for
 // the worker's guards.
 //
-// A body travels like this. [Decoder.Decode] takes the command out of its envelope
-// (today there is only the bare command, which has none); the command's members are found
-// (members.go); each is held to the rules of the contract (decode.go, text.go); its
-// parameters are held to the action's own fields (parameters.go) and turned into targets.
-// What breaks a rule comes back as an [*Error] that names the field and the rule.
+// A body travels like this. [Decoder.Decode] takes the command out of its envelopes
+// (envelope.go); the command's members are found (members.go); each is held to the rules of
+// the contract (decode.go, text.go); its parameters are held to the action's own fields
+// (parameters.go) and turned into targets. What breaks a rule comes back as an [*Error] that
+// names the field and the rule. [Schema] says the same rules as a JSON Schema, for those who
+// write commands.
+//
+// The envelopes, told apart by a member that only they have:
+//
+//   - none: the command itself, also by SNS's raw delivery;
+//   - "specversion": a CloudEvents 1.0 event in structured JSON, of the type [Type], the
+//     command in data;
+//   - "Type": an SNS notification, the command or a CloudEvents event in Message;
+//   - "detail-type": an EventBridge event, the command in detail.
+//
+// Other nestings are refused. A CloudEvents event must have id and source, as its standard
+// demands. Members of an envelope that are not read are not checked either, while the command
+// in it is held to every rule. A command in an envelope is not trusted more: signatures are not
+// checked, since the queue's policy says who may send.
 package command
 
 import (
@@ -20,22 +34,25 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 )
 
-// MaxBytes is the largest command, without its envelope: 256 KiB.
+// MaxBytes is the largest command, without its envelopes: 256 KiB.
 const MaxBytes = 256 * 1024
 
 // Message is what Decode must know of the queue message besides its body.
 type Message struct {
 	ID string // SQS's message id
+	// TraceParent is the message attribute of that name, the W3C trace context; empty: none.
+	TraceParent string
 }
 
 // Command is one checked request to cancel. It is not changed once Decode has returned it,
 // and may then be read by any number of goroutines.
 type Command struct {
 	// ID is the idempotency key. A command that brings none has the id of its innermost
-	// envelope: "sqs:" and the message id.
+	// envelope with an id: "ce:" and a hash of CloudEvents source and id, "eb:" and EventBridge's
+	// id, "sns:" and SNS's message id, "sqs:" and SQS's.
 	ID     string
 	Action handlers.Action
-	// Parameters is the JSON object as it was sent. It shares the memory of the body.
+	// Parameters is the JSON object as it was sent. It may share the memory of the body.
 	Parameters []byte
 	// Params are the same, checked, with the API's own reason filled in.
 	Params handlers.Parameters
@@ -52,6 +69,14 @@ type Command struct {
 	Confirm *time.Duration
 	// DryRun asks that nothing be called.
 	DryRun bool
+	// Via is by what the command came to the queue, where its envelope tells, since SQS then
+	// knows a service as the sender: an SNS topic's ARN; an EventBridge rule's ARN, where it
+	// stands among the event's resources, else "EventBridge source " and the event's source. It
+	// is what the message says of itself, and at most 512 characters of it.
+	Via string
+	// TraceParent is the W3C trace context of the innermost of these that has a well-formed one:
+	// the CloudEvents extension, the message attribute in an SNS notification, Message's.
+	TraceParent string
 }
 
 // Place is where the command's calls are made.
@@ -93,11 +118,13 @@ func (c *Command) Fingerprint() [32]byte {
 // Error is a command that cannot be read or breaks a rule. As a sentence it is the field and
 // the rule. It unwraps to a [*handlers.FieldError].
 type Error struct {
-	// Field is the path from the command's root, "body" where the body itself is at fault.
+	// Field is the path from the command's root; "body" where the body itself is at fault; the
+	// envelope's field ("data", "Message", "type") where an envelope or the text in it is.
 	handlers.FieldError
 	// Command holds what could be read and kept its own rules, for the outcome to name: ID,
 	// Action (known or not), Account, Region, Reason, RequestedBy, Campaign, ExpiresAt and
-	// DryRun. What could not is zero. Where the body was read to its end and does not say, ID,
+	// DryRun. What could not is zero, and of a command in a faulty envelope nothing is read. Via
+	// and TraceParent are the envelopes' as far as they were taken off. Where the body was read to its end and does not say, ID,
 	// Account and Region are filled as in a sound command.
 	Command Command
 }

@@ -41,6 +41,7 @@ var names = [fieldCount]string{
 
 // Bounds of the contract. Lengths are in characters.
 const (
+	maxID       = 128
 	maxReason   = 1024
 	maxName     = 128 // of requestedBy and campaign
 	maxConfirm  = 12 * time.Hour
@@ -70,19 +71,23 @@ func NewDecoder(hs []handlers.Handler, own handlers.Place) *Decoder {
 	return d
 }
 
-// Decode reads the command in a message's body. The command shares the body's memory, which
+// Decode reads the command in a message's body. The command may share the body's memory, which
 // must not be changed any more. The error is always an [*Error].
 func (d *Decoder) Decode(body []byte, m Message) (*Command, error) {
-	// An envelope is taken off here: it gives the command's own text, and the id for a command
-	// that brings none.
-	return d.command(body, "sqs:"+m.ID)
+	o := opened{text: body, at: "body", id: "sqs:" + m.ID}
+	o.trace(m.TraceParent)
+	r, fault := o.open()
+	if fault != nil {
+		return nil, &Error{FieldError: *fault, Command: Command{Via: o.via, TraceParent: o.traceParent}}
+	}
+	return d.command(r, o)
 }
 
-// command reads a command without its envelope.
-func (d *Decoder) command(body []byte, absentID string) (*Command, error) {
-	r := read(body)
+// command reads a command that has been taken out of its envelopes.
+func (d *Decoder) command(r *reader, o opened) (*Command, error) {
+	r.judge(o.at, o.text)
 	c := &Command{
-		ID:          r.text(fieldID, absentID, brokenID),
+		ID:          r.text(fieldID, o.id, brokenID),
 		Action:      d.action(r),
 		Account:     r.text(fieldAccount, d.own.Account, brokenAccount),
 		Region:      r.text(fieldRegion, d.own.Region, brokenRegion),
@@ -92,6 +97,8 @@ func (d *Decoder) command(body []byte, absentID string) (*Command, error) {
 		ExpiresAt:   r.time(fieldExpiresAt),
 		Confirm:     r.confirm(),
 		DryRun:      r.flag(fieldDryRun),
+		Via:         o.via,
+		TraceParent: o.traceParent,
 	}
 	r.noEscalation()
 	d.targets(r, c)
@@ -149,38 +156,53 @@ func (d *Decoder) targets(r *reader, c *Command) {
 	c.Parameters, c.Params, c.Targets = text, params, targets
 }
 
-// reader holds the members of one command while they are checked, and the first fault.
+// reader holds the members of one object while they are checked, and the first fault.
 type reader struct {
 	values [fieldCount]jsontext.Value // nil: absent
-	// whole: the body was read to its end, so that what was not seen is not there.
+	form   form                       // by the marks that were seen
+	stray  string                     // the first member that no command has
+	strays bool                       // there is one
+	broken error                      // of members: the text is not one sound JSON object
+	// whole: the text was read to its end, so that what was not seen is not there.
 	whole bool
 	err   *handlers.FieldError
 }
 
-// read finds a command's members. Where the body is at fault, those before the fault are
-// found all the same, so that the outcome can name the command.
-func read(body []byte) *reader {
-	r := &reader{}
-	if len(body) > MaxBytes {
-		r.fail("body", fmt.Sprintf("must have at most %d bytes (256 KiB), not %d", MaxBytes, len(body)))
-	}
-	err := members(body, func(name string, value jsontext.Value) error {
+// read finds an object's members, and sees by its marks whether it is a command or an envelope
+// around one. Where the text is at fault, those before the fault are found all the same, so
+// that the outcome can name the command.
+func read(text []byte) *reader {
+	r := &reader{form: formBare}
+	r.broken = members(text, func(name string, value jsontext.Value) error {
 		if f := slices.Index(names[:], name); f >= 0 {
 			r.values[f] = value
-		} else if r.err == nil {
-			r.err = misnamed(name, "", "a command", names[:])
+			return nil
+		}
+		r.form = min(r.form, formOf(name))
+		if !r.strays {
+			r.stray, r.strays = name, true
 		}
 		return nil
 	})
-	if err != nil {
-		fault := unreadable(body, err)
+	r.whole = r.broken == nil
+	return r
+}
+
+// judge finds the faults of a command's text as such, which stood in an envelope's field.
+func (r *reader) judge(at string, text []byte) {
+	if len(text) > MaxBytes {
+		r.fail(at, fmt.Sprintf("must have at most %d bytes (256 KiB), not %d", MaxBytes, len(text)))
+	}
+	if r.strays && r.err == nil {
+		r.err = misnamed(r.stray, "", "a command", names[:])
+	}
+	if r.broken != nil {
+		fault := unreadable(at, text, r.broken)
 		if twice := slices.Index(names[:], fault.Field); twice >= 0 {
 			r.values[twice] = nil // which of the two is meant cannot be said
 		}
 		r.fail(fault.Field, fault.Rule)
 	}
-	r.whole = err == nil
-	return r
 }
 
 // misnamed is the fault of a member that nothing knows, at a path's beginning (with its dot)

@@ -94,10 +94,11 @@ func elements(path string, list jsontext.Value, each func(jsontext.Value) *handl
 	return nil
 }
 
-// unreadable says which rule of JSON a body breaks, from the error of members.
-func unreadable(body []byte, err error) *handlers.FieldError {
+// unreadable says which rule of JSON a text breaks, which stood in the field at ("body" or an
+// envelope's), from the error of members.
+func unreadable(at string, body []byte, err error) *handlers.FieldError {
 	fault := func(format string, args ...any) *handlers.FieldError {
-		return &handlers.FieldError{Field: "body", Rule: fmt.Sprintf(format, args...)}
+		return &handlers.FieldError{Field: at, Rule: fmt.Sprintf(format, args...)}
 	}
 	var syntax *jsontext.SyntacticError
 	isSyntax := errors.As(err, &syntax)

@@ -43,17 +43,25 @@ var reserved = []string{"ce:", "eb:", "sns:", "sqs:", "msg:"}
 // brokenID is broken for a command's id: 1 to 128 of A-Z a-z 0-9 . _ : - and not beginning
 // like an id that Rescind makes.
 func brokenID(s string) string {
-	if rule := broken(handlers.Text{Min: 1, Max: 128}, s); rule != "" {
+	if rule := brokenIDText(s, maxID); rule != "" {
+		return rule
+	}
+	for _, prefix := range reserved {
+		if strings.HasPrefix(s, prefix) {
+			return fmt.Sprintf("must not begin with %q, which is kept for ids that Rescind makes", prefix)
+		}
+	}
+	return ""
+}
+
+// brokenIDText is broken for a text of which an id is made: 1 to most of A-Z a-z 0-9 . _ : -.
+func brokenIDText(s string, most int) string {
+	if rule := broken(handlers.Text{Min: 1, Max: most}, s); rule != "" {
 		return rule
 	}
 	for i := range len(s) {
 		if !alphanumeric(s[i]) && !strings.ContainsRune("._:-", rune(s[i])) {
 			return "must hold only A-Z a-z 0-9 . _ : -, not " + quote(s)
-		}
-	}
-	for _, prefix := range reserved {
-		if strings.HasPrefix(s, prefix) {
-			return fmt.Sprintf("must not begin with %q, which is kept for ids that Rescind makes", prefix)
 		}
 	}
 	return ""

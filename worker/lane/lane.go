@@ -43,7 +43,8 @@ type Options[T any] struct {
 	PartFilled int
 	// InFlight is the most requests of a key that are under way; 0 means 64.
 	InFlight int
-	// Quotas are what each request takes a token from: its operation's, its service's.
+	// Quotas are what each request takes a token from: first its operation's own, which slows
+	// when requests are throttled, then those that it shares with other lanes.
 	Quotas []*Quota
 	// Run makes one request. Each element of batch holds the items of one id: they are the
 	// same target, asked for by several callers, and share its verdict. It returns as many

@@ -15,6 +15,8 @@ const (
 	decreaseEvery = 500 * time.Millisecond
 	// Each second without a throttle gives back this share of the configured rate.
 	increasePerSecond = 0.1
+	// Where no rate is configured, the learned one grows by this factor each second.
+	growthPerSecond = 1.25
 	// The allowed rate never falls below this share of the configured one, nor below slowest:
 	// a call in ten seconds, a fifth of the slowest published refill (EMR's, facts/aws.json).
 	floor   = 1.0 / 64
@@ -89,8 +91,8 @@ func (q *Quota) refill(now time.Time) {
 	switch {
 	case q.limit == 0:
 		// Nothing says where to stop; that nothing is throttled does. From a low estimate the
-		// way up must not take minutes: it grows by a call a second each second at least.
-		q.rate = math.Max(q.rate*math.Pow(1+increasePerSecond, math.Min(passed, 10)), q.rate+passed)
+		// way up must not take minutes.
+		q.rate = math.Max(q.rate*math.Pow(growthPerSecond, math.Min(passed, 10)), q.rate+passed)
 	case q.rate < q.limit:
 		q.rate = math.Min(q.limit, q.rate+passed*increasePerSecond*q.limit)
 	}
@@ -108,7 +110,9 @@ func (q *Quota) slow(now time.Time) {
 	}
 	q.slowedAt = now
 	rate := q.rate
-	if used := math.Max(q.spent, q.window); rate == 0 || used < rate && used > 0 {
+	// What was used is told by a quarter of a second at least: less says too little.
+	used := math.Max(q.spent, q.window/math.Max(now.Sub(q.windowAt).Seconds(), 0.25))
+	if rate == 0 || used < rate && used > 0 {
 		rate = used
 	}
 	q.rate = math.Max(rate*decrease, math.Max(q.limit*floor, slowest))

@@ -126,10 +126,10 @@ func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panic
 	l.stats.Throttled += throttled
 	l.stats.Unavailable += unavailable
 	l.breaker.note(now, probe, len(b.shares), unavailable, throttled)
-	if throttled > 0 {
-		for _, q := range l.o.Quotas {
-			q.slow(now)
-		}
+	if throttled > 0 && len(l.o.Quotas) > 0 {
+		// Nobody says which bucket was empty. The lane's own slows: where it was a shared one,
+		// the other lanes are throttled too and slow by themselves.
+		l.o.Quotas[0].slow(now)
 	}
 	switch {
 	case len(halve) == 1 && panicked != nil:

@@ -9,7 +9,8 @@
 // returned; Progress, Renew, Release and Complete are refused with [ErrFenced] unless
 // their token is that of the newest claim of its key and that key has not ended. A lease that
 // has run out is lost only when somebody else claims the key: until then its token goes on
-// holding, and Renew makes the lease whole again.
+// holding, and Renew makes the lease whole again. Release ends the
+// claim for good.
 //
 // An ended key never changes again until it is forgotten, [Retention] after it ended. What was
 // stored by Claim (the first one), Progress and Complete is on disk, or in the service,
@@ -25,6 +26,10 @@ import (
 
 // Retention is how long an ended command is remembered by default.
 const Retention = 30 * 24 * time.Hour
+
+// ErrUnreadable says that what the store holds under one key cannot be read, by this version
+// of the program at least. It says nothing about other keys.
+var ErrUnreadable = errors.New("ledger: the record cannot be read")
 
 // ErrFenced says that the token's claim is not its key's newest, or that the key has ended.
 var ErrFenced = errors.New("ledger: the claim was lost to another worker")

@@ -53,8 +53,13 @@ type Data struct {
 	Region      string `json:"region,omitempty"`
 	Reason      string `json:"reason,omitempty"`
 	RequestedBy string `json:"requestedBy,omitempty"`
-	Sender      string `json:"sender,omitempty"` // SQS's SenderId
-	Campaign    string `json:"campaign,omitempty"`
+	// Sender is SQS's SenderId. Behind SNS and EventBridge that is the service, so that by what
+	// the command came follows it, as far as its envelope tells:
+	// "AIDAEXAMPLE via arn:aws:sns:us-east-1:123456789012:cancels", or for EventBridge "… via "
+	// and the rule's ARN or "EventBridge source " and the source. SQS vouches for the first word
+	// alone.
+	Sender   string `json:"sender,omitempty"`
+	Campaign string `json:"campaign,omitempty"`
 
 	DryRun      bool         `json:"dryRun"`
 	Resumed     bool         `json:"resumed"`

@@ -107,20 +107,21 @@ func TestFirstServedFirst(t *testing.T) {
 	})
 }
 
-// The idle first queue's long poll must not keep the only place from the second.
+// The long polls of idle queues must not keep the only place from the others.
 func TestSmallWindowServesEveryQueue(t *testing.T) {
 	virtual(t, awssim.Options{}, func(w *world) {
-		second := w.create("second")
-		w.send(second, 3)
+		second, third := w.create("second"), w.create("third")
+		w.send(third, 3)
 		s := w.subscriber(w.client, Options{MaxInFlight: 1})
 		w.subscribe(s, w.url)
-		two := w.subscribe(s, second)
+		w.subscribe(s, second)
+		ch := w.subscribe(s, third)
 		for range 3 {
 			advance(time.Minute)
-			m, _ := w.next(two)
+			m, _ := w.next(ch)
 			m.Ack()
 		}
-		w.wantBacklog(second, Backlog{})
+		w.wantBacklog(third, Backlog{})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -135,6 +136,11 @@ func (e *entry) wire(i int) types.PublishBatchRequestEntry {
 func contentFault(err error) (code, text string, is bool) {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
+		return "", "", false
+	}
+	if strings.Contains(api.ErrorMessage(), "TopicArn") {
+		// SNS words a topic that is not one, or one of another region, as a parameter's fault:
+		// "Invalid parameter: TopicArn". No message is to blame for it.
 		return "", "", false
 	}
 	switch api.ErrorCode() {

@@ -209,11 +209,11 @@ func (s *SWF) matchingLocked(c *service.Call, in *listInput, status Status) ([]*
 		}
 		return d.runs
 	}
-	for n := 0; n < len(candidates()); n++ { // it grows as runs continue as new ones
-		s.advanceRunLocked(candidates()[n], now)
+	for _, r := range candidates() {
+		s.advanceRunLocked(r, now)
 	}
 	var all []*run
-	for _, r := range candidates() {
+	for _, r := range candidates() { // asked for anew: runs may have continued as new ones
 		if r.Status() == status && in.passes(r) {
 			all = append(all, r)
 		}

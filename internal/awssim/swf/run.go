@@ -47,6 +47,8 @@ type Run struct {
 	// CancelRequested says that a cancel was requested; Requests counts how often.
 	CancelRequested bool
 	Requests        int
+	// Reason, Details and ChildPolicy are those of the call that terminated it.
+	Reason, Details, ChildPolicy string
 	// Started defaults to now; Closed is zero while it is open.
 	Started, Closed time.Time
 	// Ignores makes its decider ignore requests to cancel; otherwise it closes the run as
@@ -92,7 +94,7 @@ func (s *SWF) Put(runs ...Run) {
 	}
 }
 
-func (s *SWF) putLocked(r Run, now time.Time) *run {
+func (s *SWF) putLocked(r Run, now time.Time) {
 	r.Domain = cmp.Or(r.Domain, "default")
 	r.Type, r.Version = cmp.Or(r.Type, "workflow"), cmp.Or(r.Version, "1")
 	r.Tags = slices.Clone(r.Tags)
@@ -118,12 +120,11 @@ func (s *SWF) putLocked(r Run, now time.Time) *run {
 	name := execution{r.WorkflowID, r.RunID}
 	if old := d.byRun[name]; old != nil {
 		*old = *stored
-		return old
+		return
 	}
 	d.byRun[name] = stored
 	d.runs = append(d.runs, stored)
 	d.byID[r.WorkflowID] = append(d.byID[r.WorkflowID], stored)
-	return stored
 }
 
 func (s *SWF) obeyAfter(r *run) time.Duration { return cmp.Or(r.ObeyAfter, s.options.ObeyAfter) }
@@ -146,11 +147,11 @@ func (s *SWF) Run(account, region, domain, workflowID, runID string) (_ Run, ok 
 	return out, true
 }
 
-// advanceLocked brings the runs of a workflow id up to date, those that are started by it
-// among them.
+// advanceLocked brings the runs of a workflow id up to date. Those that it starts, by others
+// that continue as new, have nothing to come.
 func (s *SWF) advanceLocked(d *domain, workflowID string, now time.Time) {
-	for n := 0; n < len(d.byID[workflowID]); n++ {
-		s.advanceRunLocked(d.byID[workflowID][n], now)
+	for _, r := range d.byID[workflowID] {
+		s.advanceRunLocked(r, now)
 	}
 }
 

@@ -89,7 +89,7 @@ func (s *SWF) requestCancel(_ context.Context, c *service.Call, in *stopInput) (
 	return &service.Empty{}, nil
 }
 
-// terminate closes a run at once. Its children, and with them childPolicy, are not in the box.
+// terminate closes a run at once. Its children, whom childPolicy is about, are not in the box.
 func (s *SWF) terminate(_ context.Context, c *service.Call, in *stopInput) (*service.Empty, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -102,5 +102,6 @@ func (s *SWF) terminate(_ context.Context, c *service.Call, in *stopInput) (*ser
 		return nil, err
 	}
 	r.close(Terminated, now)
+	r.Reason, r.Details, r.ChildPolicy = in.Reason, in.Details, in.ChildPolicy
 	return &service.Empty{}, nil
 }

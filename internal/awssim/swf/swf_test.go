@@ -232,6 +232,7 @@ func TestLists(t *testing.T) {
 			}), "w4"},
 			"closed":          {closed(&sdk.ListClosedWorkflowExecutionsInput{StartTimeFilter: all}), "done stopped"},
 			"closed, by end":  {closed(&sdk.ListClosedWorkflowExecutionsInput{CloseTimeFilter: all}), "stopped done"},
+			"closed, until":   {closed(&sdk.ListClosedWorkflowExecutionsInput{CloseTimeFilter: &types.ExecutionTimeFilter{OldestDate: all.OldestDate, LatestDate: aws.Time(now.Add(-time.Minute))}}), "done"},
 			"closed, by kind": {closed(&sdk.ListClosedWorkflowExecutionsInput{CloseTimeFilter: all, CloseStatusFilter: &types.CloseStatusFilter{Status: "TERMINATED"}}), "stopped"},
 		} {
 			if c[0] != c[1] {

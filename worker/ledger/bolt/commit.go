@@ -47,6 +47,7 @@ type claim struct {
 	fingerprint ledger.Fingerprint
 	number      uint64    // of the newest token; 0 where this process gave none
 	until       time.Time // the lease's end; zero: released, or claimed by an earlier process
+	released    bool      // the token was released, and is fenced
 }
 
 // batch is one transaction.

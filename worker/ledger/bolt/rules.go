@@ -52,12 +52,12 @@ func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, 
 	}
 	progress, err := decodeProgress(record.progress)
 	if err != nil {
-		return ledger.Claim{}, err
+		return ledger.Claim{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
 	}
 	if c.number, err = b.next(b.active); err != nil {
 		return ledger.Claim{}, err
 	}
-	c.until = b.now.Add(lease)
+	c.until, c.released = b.now.Add(lease), false
 	b.hold(key, c)
 	return ledger.Claim{
 		State: ledger.Claimed, Token: ledger.Token{Key: key, Number: c.number},
@@ -69,7 +69,7 @@ func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, 
 // not ended.
 func (b *batch) held(t ledger.Token) (claim, error) {
 	c, ok := b.claims[t.Key]
-	if !ok || c.number != t.Number || t.Number == 0 {
+	if !ok || c.number != t.Number || t.Number == 0 || c.released {
 		return claim{}, ledger.ErrFenced
 	}
 	return c, nil
@@ -98,11 +98,14 @@ func (b *batch) progress(t ledger.Token, progress []byte) error {
 }
 
 func (b *batch) release(t ledger.Token, progress []byte) error {
+	if c := b.claims[t.Key]; c.released && c.number == t.Number {
+		return nil // a repeated call
+	}
 	if err := b.progress(t, progress); err != nil {
 		return err
 	}
 	c := b.claims[t.Key]
-	c.until = time.Time{}
+	c.until, c.released = time.Time{}, true
 	b.hold(t.Key, c)
 	return nil
 }
@@ -181,7 +184,7 @@ func (b *batch) outcomeOf(sequence uint64, key string) (ended, bool, error) {
 	}
 	e, err := decodeEnded(v)
 	if err != nil {
-		return ended{}, false, fmt.Errorf("outcome record %d: %w", sequence, err)
+		return ended{}, false, fmt.Errorf("outcome record %d: %w: %w", sequence, ledger.ErrUnreadable, err)
 	}
 	return e, e.entry.Key == key && !b.forgets(e.at), nil
 }
@@ -246,11 +249,11 @@ func (b *batch) forget() {
 func (b *batch) record(c claim) (active, error) {
 	v := b.active.Get(recordKey(c.record))
 	if v == nil {
-		return active{}, fmt.Errorf("active record %d: %w", c.record, errMissing)
+		return active{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, errMissing)
 	}
 	a, err := decodeActive(v)
 	if err != nil {
-		return active{}, fmt.Errorf("active record %d: %w", c.record, err)
+		return active{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
 	}
 	return a, nil
 }

@@ -104,11 +104,13 @@ var ending = []testCase{
 		}
 		f.ended(entry("a"), []byte("done"))
 	}},
-	{"a released claim may still end its key", func(f *fixture) {
+	{"a released claim is spent: a late renewal does not bring it back", func(f *fixture) {
 		token := f.fresh(entry("a"))
 		f.ok("Release", f.release(token, step(1)))
-		f.ok("Complete", f.complete(token, []byte("done")))
-		f.ended(entry("a"), []byte("done"))
+		f.fenced("Renew", f.renew(token)...)
+		f.fenced("Progress", f.progress(ledger.Update{Token: token, Progress: step(2)})...)
+		f.fenced("Complete", f.complete(token, []byte("done")))
+		f.resumed(entry("a"), step(1))
 	}},
 	{"an ended key stays until retention is over, and is free then", func(f *fixture) {
 		token := f.fresh(entry("a"))
