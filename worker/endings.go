@@ -17,13 +17,25 @@ import (
 	"github.com/rescindhq/rescind/worker/queue"
 )
 
+// told is an outcome: the event as it is stored and published, and what stands in it.
+type told struct {
+	event []byte
+	id    string // of the event
+	data  outcome.Data
+}
+
+func (r *road) tell(key string, d outcome.Data) (told, error) {
+	event, err := outcome.Encode(r.o.Name, key, d)
+	return told{event: event, id: outcome.EventID(key), data: d}, err
+}
+
 // describe writes the outcome of a journey whose targets have all ended. internal is set where
 // it ended because its handling panicked too often.
-func (r *road) describe(j *journey, internal *lane.PanicError) ([]byte, error) {
+func (r *road) describe(j *journey, internal *lane.PanicError) (told, error) {
 	d := r.about(j.lease, j.command)
 	d.Targets = make([]outcome.Target, len(j.targets))
 	for i, t := range j.targets {
-		d.Targets[i] = t.told()
+		d.Targets[i] = t.asTold()
 		if t.byRead {
 			d.ConfirmedBy = outcome.ConfirmedByPoll
 		}
@@ -37,7 +49,7 @@ func (r *road) describe(j *journey, internal *lane.PanicError) ([]byte, error) {
 	j.mu.Lock()
 	d.Attempts = outcome.Attempts(j.attempts)
 	j.mu.Unlock()
-	return outcome.Encode(r.o.Name, j.token.Key, d)
+	return r.tell(j.token.Key, d)
 }
 
 // common is the code that all targets carry, with the first one's message; none where they differ.
@@ -50,16 +62,16 @@ func common(targets []outcome.Target) (code, message string) {
 	return targets[0].Code, targets[0].Message
 }
 
-// told is what the outcome says of a target.
-func (t *target) told() outcome.Target {
+// asTold is what the outcome says of a target.
+func (t *target) asTold() outcome.Target {
 	a := t.answer
-	told := outcome.Target{
+	o := outcome.Target{
 		ID: t.ID, Status: a.Status, Before: a.Before, After: a.After, RequestID: a.RequestID, Verdict: t.verdict,
 	}
 	if a.Err != nil {
-		told.Code, told.Message = a.Err.Code, a.Err.Message
+		o.Code, o.Message = a.Err.Code, a.Err.Message
 	}
-	return told
+	return o
 }
 
 // about is what every outcome says of a command and its message.
@@ -86,13 +98,13 @@ func sender(l *queue.Lease, via string) string {
 
 // invalid ends a message whose command cannot be read or breaks a rule.
 func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
-	r.bury(ctx, l, func(claim ledger.Claim) ([]byte, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim ledger.Claim) (told, *queue.Mark, error) {
 		d := r.about(l, &bad.Command)
 		d.Status, d.Verdict = handlers.Invalid, handlers.NotRun
 		d.Code, d.Message = outcome.CodeInvalid, bad.Error()
 		d.Resumed = claim.Resumed
-		event, err := outcome.Encode(r.o.Name, claim.Token.Key, d)
-		return event, &queue.Mark{Reason: bad.Error(), Field: bad.Field, CommandID: bad.Command.ID}, err
+		o, err := r.tell(claim.Token.Key, d)
+		return o, &queue.Mark{Reason: bad.Error(), Field: bad.Field, CommandID: bad.Command.ID}, err
 	})
 }
 
@@ -100,22 +112,22 @@ func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) 
 // message when it was the last one allowed.
 func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicError) {
 	r.log.Error("handling a message panicked", zap.String("message", l.MessageID), zap.Error(panicked), zap.ByteString("stack", panicked.Stack))
-	r.bury(ctx, l, func(claim ledger.Claim) ([]byte, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim ledger.Claim) (told, *queue.Mark, error) {
 		if claim.Progress.Panics+1 < panicsMost {
-			return nil, nil, nil
+			return told{}, nil, nil
 		}
 		d := r.about(l, &command.Command{})
 		d.Status, d.Verdict = handlers.Failed, handlers.NotStopped
 		d.Code, d.Message = outcome.CodeInternal, panicked.Error()
 		d.Resumed = claim.Resumed
-		event, err := outcome.Encode(r.o.Name, claim.Token.Key, d)
-		return event, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error()}, err
+		o, err := r.tell(claim.Token.Key, d)
+		return o, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error()}, err
 	})
 }
 
 // bury claims a message under its own id, and ends it as last says. Where last has no outcome
 // yet, the message has panicked once more and is released.
-func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) ([]byte, *queue.Mark, error)) {
+func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) (told, *queue.Mark, error)) {
 	key := "msg:" + l.MessageID
 	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
 	if err != nil {
@@ -136,18 +148,18 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 		return
 	case ledger.Claimed:
 	}
-	event, mark, err := last(claim)
+	o, mark, err := last(claim)
 	switch {
 	case err != nil:
 		r.log.Error("outcome not written; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
 		l.Release(time.Minute)
-	case event == nil:
+	case o.event == nil:
 		p := claim.Progress
 		p.Panics++
 		_ = r.memory.release(ctx, claim.Token, p) // a lost count costs one more try
 		l.Release(panicDelay(p.Panics))
 	default:
-		r.conclude(ctx, l, claim.Token, event, mark)
+		r.conclude(ctx, l, claim.Token, o, mark)
 	}
 }
 
@@ -172,13 +184,13 @@ func (r *road) panicked(ctx context.Context, j *journey, panicked *lane.PanicErr
 			})
 		}
 	}
-	event, err := r.describe(j, panicked)
+	o, err := r.describe(j, panicked)
 	if err != nil {
 		r.log.Error("outcome not written; the message will come back", zap.String("command", j.command.ID), zap.Error(err))
 		j.lease.Release(time.Minute)
 		return
 	}
-	r.conclude(ctx, j.lease, j.token, event, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error(), CommandID: j.command.ID})
+	r.conclude(ctx, j.lease, j.token, o, &queue.Mark{Reason: outcome.CodeInternal + ": " + panicked.Error(), CommandID: j.command.ID})
 }
 
 // panicDelay lets what made a command panic pass, if it passes: 2 s, then 4 s.
@@ -186,12 +198,7 @@ func panicDelay(panics int) time.Duration { return time.Second << panics }
 
 // markOf is the mark of the message that a stored outcome belongs to, nil where that is to be
 // deleted.
-func markOf(event []byte) *queue.Mark {
-	e, err := outcome.Parse(event)
-	if err != nil {
-		return nil
-	}
-	d := e.Data
+func markOf(d outcome.Data) *queue.Mark {
 	if d.Status == handlers.Invalid {
 		return &queue.Mark{Reason: d.Message, CommandID: d.CommandID}
 	}
@@ -202,19 +209,15 @@ func markOf(event []byte) *queue.Mark {
 }
 
 // publish publishes an outcome as it was stored.
-func (w *Worker) publish(ctx context.Context, event []byte) error {
-	e, err := outcome.Parse(event)
-	if err != nil {
-		return fmt.Errorf("reading a stored outcome: %w", err)
-	}
-	m := message.NewMessageWithContext(ctx, e.ID, event)
-	for name, value := range outcome.Attributes(e.Data) {
+func (w *Worker) publish(ctx context.Context, o told) error {
+	m := message.NewMessageWithContext(ctx, o.id, o.event)
+	for name, value := range outcome.Attributes(o.data) {
 		m.Metadata.Set(name, value)
 	}
 	if err := w.publisher.Publish(w.o.TopicARN, m); err != nil {
 		return err
 	}
-	w.metrics.published(e.Data)
+	w.metrics.published(o.data)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/worker/command"
 	"github.com/rescindhq/rescind/worker/lane"
 	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/outcome"
 	"github.com/rescindhq/rescind/worker/queue"
 )
 
@@ -47,7 +48,7 @@ type road struct {
 	decoder  *command.Decoder
 	memory   *memory
 	lanes    *lanes
-	announce func(ctx context.Context, event []byte) error
+	announce func(context.Context, told) error
 	draining atomic.Bool
 	log      *zap.Logger
 }
@@ -237,24 +238,16 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 }
 
 // bounded ends a context when a journey has to stop waiting, with why as its cause: after its
-// patience, at its expiry and at its give-up age, where those are not zero.
+// patience, at its expiry or at its give-up age, where those are not zero.
 func bounded(ctx context.Context, j *journey, expiry, giveUp time.Time) (context.Context, context.CancelFunc) {
-	ctx, stop := context.WithDeadlineCause(ctx, j.patience, errPatience)
-	stops := []context.CancelFunc{stop}
-	for _, bound := range []struct {
-		at  time.Time
-		why error
-	}{{giveUp, errGaveUp}, {expiry, errExpired}} {
-		if !bound.at.IsZero() {
-			ctx, stop = context.WithDeadlineCause(ctx, bound.at, bound.why)
-			stops = append(stops, stop)
-		}
+	at, why := j.patience, errPatience
+	if !giveUp.IsZero() && giveUp.Before(at) {
+		at, why = giveUp, errGaveUp
 	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
+	if !expiry.IsZero() && expiry.Before(at) {
+		at, why = expiry, errExpired
 	}
+	return context.WithDeadlineCause(ctx, at, why)
 }
 
 // giveUp ends what is not ended: accepted where AWS took it, failed where it did not.
@@ -277,33 +270,39 @@ func (r *road) giveUp(j *journey, why *refusal) {
 
 // end completes, publishes and deletes, in that order.
 func (r *road) end(ctx context.Context, j *journey) {
-	event, err := r.describe(j, nil)
+	o, err := r.describe(j, nil)
 	if err != nil {
 		r.stop(ctx, j, &lane.PanicError{Value: err})
 		return
 	}
-	r.conclude(ctx, j.lease, j.token, event, nil)
+	r.conclude(ctx, j.lease, j.token, o, nil)
 }
 
 // conclude stores an outcome, publishes it, and settles the message: buried where there is a
 // mark, else deleted. Whatever is not reached is done again when the message comes back.
-func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, event []byte, mark *queue.Mark) {
-	if err := r.memory.complete(ctx, t, event); err != nil {
+func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, o told, mark *queue.Mark) {
+	if err := r.memory.complete(ctx, t, o.event); err != nil {
 		// Fenced: another worker has it, and the message tells us what it stored when it comes
 		// back. Otherwise we are being stopped.
 		l.Release(time.Second)
 		return
 	}
-	r.report(ctx, l, event, mark)
+	r.report(ctx, l, o, mark)
 }
 
 // again publishes a stored outcome once more.
 func (r *road) again(ctx context.Context, l *queue.Lease, event []byte) {
-	r.report(ctx, l, event, markOf(event))
+	e, err := outcome.Parse(event)
+	if err != nil {
+		r.log.Error("a stored outcome cannot be read; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
+		l.Release(releaseMost)
+		return
+	}
+	r.report(ctx, l, told{event: event, id: e.ID, data: e.Data}, markOf(e.Data))
 }
 
-func (r *road) report(ctx context.Context, l *queue.Lease, event []byte, mark *queue.Mark) {
-	if err := r.announce(ctx, event); err != nil {
+func (r *road) report(ctx context.Context, l *queue.Lease, o told, mark *queue.Mark) {
+	if err := r.announce(ctx, o); err != nil {
 		r.log.Error("outcome not published; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
 		l.Release(time.Minute)
 		return
