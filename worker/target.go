@@ -177,8 +177,8 @@ func (t *target) judgeReading(h handlers.Handler, kept *refusal) {
 	} else {
 		a.Err = t.reading.Err
 	}
-	if a.RequestID == "" {
-		a.RequestID = t.answer.RequestID
+	if t.answer.RequestID != "" {
+		a.RequestID = t.answer.RequestID // of the cancelling call, which is what AWS's own records have
 	}
 	if a.Status != "" {
 		t.end(a)
