@@ -27,6 +27,7 @@ type cli struct {
 	Dev    devCmd    `cmd:"" help:"Run the worker on an AWS endpoint of its own that the aws CLI can talk to; outcomes on stdout."`
 	Worker workerCmd `cmd:"" help:"Run the worker on AWS, or on whatever AWS_ENDPOINT_URL names."`
 	Send   sendCmd   `cmd:"" help:"Put commands on the queue: from flags, or JSON lines from a file or stdin."`
+	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
 }
 
 // streams are what a command reads and writes; tests give their own.

@@ -145,7 +145,7 @@ func (s *sender) one(l line) {
 	if err := json.Unmarshal(body, &given); err == nil {
 		body = s.complete(given)
 	} // else the decoder says what is wrong
-	c, err := s.decoder.Decode(body, command.Message{ID: "unsent"})
+	c, err := s.decoder.DecodeBare(body, command.Message{ID: "unsent"})
 	var bad *command.Error
 	if errors.As(err, &bad) {
 		s.refuse(refusal{Line: l.number, ID: bad.Command.ID, Field: bad.Field, Error: bad.Error()})

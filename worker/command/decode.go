@@ -83,6 +83,14 @@ func (d *Decoder) Decode(body []byte, m Message) (*Command, error) {
 	return d.command(r, o)
 }
 
+// DecodeBare is Decode for a command that stands in no envelope, for those who make commands: a
+// member that they put on an envelope would not reach the command, and nobody would say so.
+func (d *Decoder) DecodeBare(body []byte, m Message) (*Command, error) {
+	o := opened{text: body, at: "body", id: "sqs:" + m.ID}
+	o.trace(m.TraceParent)
+	return d.command(read(body), o)
+}
+
 // command reads a command that has been taken out of its envelopes.
 func (d *Decoder) command(r *reader, o opened) (*Command, error) {
 	r.judge(o.at, o.text)

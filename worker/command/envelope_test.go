@@ -239,3 +239,21 @@ func TestWhatCouldBeReadInEnvelopes(t *testing.T) {
 		})
 	}
 }
+
+func TestDecodeBareTakesNoEnvelope(t *testing.T) {
+	for body, sentence := range map[string]string{
+		job(`"id":"own"`):          "",
+		cloud("/a", job("")):       "specversion is not a field of a command",
+		bridged(job("")):           "version is not a field of a command",
+		notification(job("")):      "Type is not a field of a command",
+		job(`"specversion":"1.0"`): "specversion is not a field of a command",
+	} {
+		c, err := decoder().DecodeBare([]byte(body), command.Message{ID: "m-1"})
+		switch {
+		case sentence == "" && (err != nil || c.ID != "own"):
+			t.Errorf("%s\ngives %+v, %v", body, c, err)
+		case sentence != "" && (err == nil || !strings.HasPrefix(err.Error(), sentence)):
+			t.Errorf("%s\ngives %v, want %s", clip(body), err, sentence)
+		}
+	}
+}

@@ -10,11 +10,13 @@ import (
 
 var own = handlers.Place{Account: "123456789012", Region: "us-east-1"}
 
-// decoder knows four actions, which between them have every kind of field.
-func decoder() *command.Decoder {
+func decoder() *command.Decoder { return command.NewDecoder(fakes(), own) }
+
+// fakes are four actions, which between them have every kind of field.
+func fakes() []handlers.Handler {
 	ids := regexp.MustCompile("[a-zA-Z0-9_-]+")
 	idRule := "must hold only letters, digits, _ and -"
-	return command.NewDecoder([]handlers.Handler{
+	return []handlers.Handler{
 		fake{action: "batch:CancelJob", fields: []handlers.Field{
 			{Name: "jobId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1}},
 			{Name: "reason", Kind: handlers.String, Required: true, Reason: true, Text: handlers.Text{Max: 1024}},
@@ -34,7 +36,7 @@ func decoder() *command.Decoder {
 			{Name: "workflowId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1, Pattern: regexp.MustCompile("w|w1")}},
 			{Name: "reason", Kind: handlers.String, Reason: true, Text: handlers.Text{Max: 8}},
 		}},
-	}, own)
+	}
 }
 
 // fake is a handler as far as a decoder asks one: its target is the first required parameter,

@@ -11,14 +11,17 @@ import (
 	"github.com/rescindhq/rescind/worker/command"
 )
 
-// TestInvalid reads like the contract: a command, and the sentence that an engineer sees. A
-// star stands for words that are the JSON library's own.
-func TestInvalid(t *testing.T) {
+// invalidRow is a command, and the sentence that an engineer sees. A star stands for words that
+// are the JSON library's own.
+type invalidRow struct{ body, sentence string }
+
+// invalidRows read like the contract.
+func invalidRows() []invalidRow {
 	const known = "batch:CancelJob, emr:CancelSteps, iot:CancelJobExecution, swf:TerminateWorkflowExecution"
 	batch := func(parameters string) string { return run("batch:CancelJob", parameters) }
 	emr := func(members string) string { return run("emr:CancelSteps", `{"ClusterId":"j",`+members+`}`) }
 	iot := func(members string) string { return run("iot:CancelJobExecution", `{"jobId":"j",`+members+`}`) }
-	for _, row := range []struct{ body, sentence string }{
+	return []invalidRow{
 		// The body.
 		{``, `body must not be empty`},
 		{" \n", `body must not be empty`},
@@ -135,7 +138,11 @@ func TestInvalid(t *testing.T) {
 
 		// What is said of a fault stays short whatever was sent.
 		{job(`"` + strings.Repeat("x", 1000) + `":1`), `"` + strings.Repeat("x", 63) + `…" is not a field of a command; its fields: id, action, account, region, reason, requestedBy, campaign, expiresAt, confirm, dryRun, escalate, parameters`},
-	} {
+	}
+}
+
+func TestInvalid(t *testing.T) {
+	for _, row := range invalidRows() {
 		t.Run(row.sentence, func(t *testing.T) {
 			e := invalid(t, row.body)
 			start, star := strings.CutSuffix(row.sentence, "*")

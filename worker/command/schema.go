@@ -1,0 +1,218 @@
+package command
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rescindhq/rescind/handlers"
+)
+
+// keywords are a part of a JSON Schema.
+type keywords = map[string]any
+
+// unsaid are the rules that a command must keep and the schema does not say. They stand in its
+// $comment.
+var unsaid = []string{
+	"The text is UTF-8 and one JSON object of at most 262144 bytes (256 KiB); no name is given twice in an object, at any depth.",
+	"A whole number is written without fraction or exponent: 1, not 1.0 or 1e0.",
+	"expiresAt lies, in UTC, in the years 0000 to 9999, and is not the first instant of year 1.",
+	"An action may have rules that join its parameters.",
+	"An id is not used again for a command with another action, parameters, account or region.",
+	"Account, region, expiry and policy are judged when the command is run.",
+}
+
+// Patterns of the command's own members.
+const (
+	idPattern      = `^[A-Za-z0-9._:-]+$`
+	accountPattern = `^[0-9]{12}$`
+	regionPattern  = `^[a-z][a-z0-9]*(?:-[a-z0-9]+)+$`
+	// timePattern is RFC 3339's, with the days that each month has, leap years included.
+	timePattern = `^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))` +
+		`|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)` +
+		`T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$`
+	// zeroPattern is a duration of Go's that is nothing. (What Go rounds to nothing, "0.1ns", is
+	// taken too, and the schema refuses it.)
+	zeroPattern = `^[+-]?(?:0|(?:(?:0+(?:\.0*)?|\.0+)(?:ns|us|µs|μs|ms|s|m|h))+)$`
+)
+
+// Schema is the JSON Schema (draft 2020-12) of commands of the handlers' actions: as strict as
+// a schema can be, its $comment listing the rules that it does not say. It is ASCII, indented,
+// and the same bytes for the same handlers in any order. Its patterns keep to what ECMA-262
+// (with flag u) and RE2 read alike, as far as the handlers' own do.
+func Schema(hs []handlers.Handler) []byte {
+	hs = slices.SortedFunc(slices.Values(hs), func(a, b handlers.Handler) int {
+		return strings.Compare(string(a.Action()), string(b.Action()))
+	})
+	var actions []string
+	var rules []keywords
+	parameters := keywords{}
+	for _, h := range hs {
+		name := string(h.Action())
+		actions = append(actions, name)
+		parameters[name] = parametersOf(h)
+		rules = append(rules, keywords{
+			"if":   keywords{"properties": keywords{"action": keywords{"const": name}}, "required": []string{"action"}},
+			"then": ruleOf(name, h.Fields()),
+		})
+	}
+	text, err := json.Marshal(keywords{
+		"$schema":              "https://json-schema.org/draft/2020-12/schema",
+		"$comment":             "A command must also keep these rules, which this schema does not say. " + strings.Join(unsaid, " "),
+		"title":                "Rescind command",
+		"description":          "One request to cancel AWS work: the body of a message on the commands queue, or what its envelope holds.",
+		"type":                 "object",
+		"properties":           properties(actions),
+		"required":             []string{"action", "parameters"},
+		"additionalProperties": false,
+		"allOf":                rules,
+		"$defs":                parameters,
+	}, json.Deterministic(true), jsontext.WithIndent("  "))
+	if err != nil { // not met: texts, numbers and booleans alone
+		panic(fmt.Sprintf("command: writing the schema: %v", err))
+	}
+	return append(escaped(text), '\n')
+}
+
+// properties are the command's own members.
+func properties(actions []string) keywords {
+	text := func(about string, t handlers.Text) keywords {
+		o := textOf(t)
+		o["description"] = about
+		return o
+	}
+	patterned := func(about, pattern string) keywords {
+		return keywords{"type": "string", "description": about, "pattern": pattern}
+	}
+	id := text("The idempotency key. Absent: made of the innermost envelope's id.", handlers.Text{Min: 1, Max: maxID})
+	id["pattern"] = idPattern
+	id["not"] = keywords{"pattern": "^(?:" + strings.Join(reserved, "|") + ")"}
+	region := patterned("Default: the worker's own.", regionPattern)
+	region["maxLength"] = 32
+	expiresAt := patterned("When no cancelling call may begin any more, as RFC 3339 writes it.", timePattern)
+	expiresAt["format"] = "date-time"
+	return keywords{
+		names[fieldID]:          id,
+		names[fieldAction]:      keywords{"description": "service:Operation, the AWS API's own name.", "enum": actions},
+		names[fieldParameters]:  keywords{"description": "The operation's own request.", "type": "object"},
+		names[fieldAccount]:     patterned("Twelve digits. Default: the worker's own.", accountPattern),
+		names[fieldRegion]:      region,
+		names[fieldReason]:      text("Why. It fills the API's own reason where the parameters have none.", handlers.Text{Max: maxReason}),
+		names[fieldRequestedBy]: text("Who asked.", handlers.Text{Max: maxName}),
+		names[fieldCampaign]:    text("The set of commands that this one belongs to.", handlers.Text{Max: maxName}),
+		names[fieldExpiresAt]:   expiresAt,
+		names[fieldConfirm]:     patterned("How long to look for proof. Not built yet: none, or 0s.", zeroPattern),
+		names[fieldEscalate]:    false,
+		names[fieldDryRun]:      keywords{"description": "True: nothing is called.", "type": "boolean"},
+	}
+}
+
+// parametersOf is the schema of an action's parameters.
+func parametersOf(h handlers.Handler) keywords {
+	fields := keywords{}
+	required := []string{}
+	for _, f := range h.Fields() {
+		fields[f.Name] = fieldOf(f)
+		if f.Required && !f.Reason {
+			required = append(required, f.Name)
+		}
+	}
+	return keywords{"type": "object", "properties": fields, "required": required, "additionalProperties": false}
+}
+
+// ruleOf is what an action demands of a command: its parameters, and of the command's reason,
+// where that stands for the API's own, what the API takes.
+func ruleOf(action string, fields []handlers.Field) keywords {
+	rule := keywords{"properties": keywords{"parameters": keywords{"$ref": "#/$defs/" + action}}}
+	for _, f := range fields {
+		if f.Reason {
+			rule["if"] = keywords{"properties": keywords{"parameters": keywords{"not": keywords{"required": []string{f.Name}}}}}
+			rule["then"] = keywords{"properties": keywords{"reason": keywords{"anyOf": []keywords{{"maxLength": 0}, textOf(f.Text)}}}}
+		}
+	}
+	return rule
+}
+
+// fieldOf is the schema of one parameter.
+func fieldOf(f handlers.Field) keywords {
+	var o keywords
+	switch f.Kind {
+	case handlers.String:
+		o = textOf(f.Text)
+	case handlers.Boolean:
+		o = keywords{"type": "boolean"}
+	case handlers.Long:
+		o = keywords{"type": "integer", "minimum": -maxWhole, "maximum": maxWhole}
+	case handlers.Strings:
+		o = keywords{"type": "array", "items": textOf(f.Text)}
+		bound(o, "minItems", f.MinItems)
+		bound(o, "maxItems", f.MaxItems)
+		if f.Unique {
+			o["uniqueItems"] = true
+		}
+	case handlers.StringMap:
+		o = keywords{"type": "object", "propertyNames": textOf(f.KeyText), "additionalProperties": textOf(f.Text)}
+		bound(o, "minProperties", f.MinItems)
+		bound(o, "maxProperties", f.MaxItems)
+	}
+	return o
+}
+
+// textOf is the schema of a string.
+func textOf(t handlers.Text) keywords {
+	o := keywords{"type": "string"}
+	bound(o, "minLength", t.Min)
+	bound(o, "maxLength", t.Max)
+	switch {
+	case len(t.Enum) > 0:
+		o["enum"] = t.Enum
+	case t.Pattern != nil:
+		o["pattern"] = "^(?:" + portable(t.Pattern) + ")$"
+		if t.Rule != "" {
+			o["$comment"] = t.Rule
+		}
+	}
+	return o
+}
+
+// bound says a bound where there is one.
+func bound(o keywords, keyword string, n int) {
+	if n > 0 {
+		o[keyword] = n
+	}
+}
+
+// hexEscape is how RE2 alone writes a character by its number.
+var hexEscape = regexp.MustCompile(`\\x\{([0-9A-Fa-f]+)\}`)
+
+// portable is a pattern with its characters written as themselves, which every dialect reads,
+// where RE2 writes their numbers. Those that a dialect could take for syntax keep a backslash.
+func portable(p *regexp.Regexp) string {
+	return hexEscape.ReplaceAllStringFunc(p.String(), func(escape string) string {
+		n, _ := strconv.ParseUint(escape[3:len(escape)-1], 16, 32) // RE2 has read it
+		return regexp.QuoteMeta(string(rune(n)))
+	})
+}
+
+// escaped writes every character of a JSON text that is not ASCII by its number, so that no
+// terminal or editor makes something else of the patterns.
+func escaped(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		if r < utf8.RuneSelf {
+			out = append(out, byte(r))
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
+}
