@@ -1,0 +1,144 @@
+package worker_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker"
+)
+
+// cancelSteps is a command for steps of one cluster.
+func cancelSteps(id, cluster string, steps ...string) string {
+	return fmt.Sprintf(`{"id":%q,"action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":["%s"]}}`,
+		id, cluster, strings.Join(steps, `","`))
+}
+
+// steps puts n PENDING steps on a cluster and returns their ids.
+func (r *rig) steps(cluster string, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("s-%s%04d", cluster[2:], i)
+		r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: ids[i]})
+	}
+	return ids
+}
+
+func TestOneCommandOver256StepsIsOneCall(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		ids := r.steps("j-A", 256)
+		r.send(cancelSteps("all", "j-A", ids...))
+		d := r.settled(1, time.Minute)["all"]
+		if d.Status != handlers.Accepted || d.Verdict != handlers.Pending || d.Counts[handlers.Accepted] != 256 {
+			t.Errorf("got %s/%s %v", d.Status, d.Verdict, d.Counts)
+		}
+		for i, target := range d.Targets {
+			if target.ID != ids[i] {
+				t.Fatalf("target %d is %s, want %s: the order of the parameters", i, target.ID, ids[i])
+			}
+		}
+		if n := r.sim.Counts()["elasticmapreduce:CancelSteps"].Requests; n != 1 || r.calls("elasticmapreduce") != 1 {
+			t.Errorf("%d calls of CancelSteps, %d of EMR, want 1", n, r.calls("elasticmapreduce"))
+		}
+	})
+}
+
+func TestTargetsThatEndDifferentlyMakeAPartialOutcome(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.PutSteps(
+			awssim.Step{Cluster: "j-A", ID: "s-PENDING", State: "PENDING"},
+			awssim.Step{Cluster: "j-A", ID: "s-CANCELLED", State: "CANCELLED"},
+			awssim.Step{Cluster: "j-A", ID: "s-COMPLETED", State: "COMPLETED"},
+		)
+		r.send(cancelSteps("some", "j-A", "s-PENDING", "s-CANCELLED", "s-COMPLETED"))
+		d := r.settled(1, time.Minute)["some"]
+		want := map[handlers.Status]int{handlers.Accepted: 1, handlers.AlreadyCancelled: 1, handlers.AlreadyEnded: 1}
+		if d.Status != handlers.Partial || d.Verdict != handlers.Pending || fmt.Sprint(d.Counts) != fmt.Sprint(want) {
+			t.Errorf("got %s/%s %v, want partial/pending %v", d.Status, d.Verdict, d.Counts, want)
+		}
+	})
+}
+
+func TestAnUnknownIDSpoilsNobodyElse(t *testing.T) {
+	t.Run("among 256 steps of one command", func(t *testing.T) {
+		inBubble(t, func(r *rig) {
+			ids := r.steps("j-A", 255)
+			ids = append(ids[:100], append([]string{"s-UNKNOWN"}, ids[100:]...)...)
+			r.send(cancelSteps("all", "j-A", ids...))
+			d := r.settled(1, time.Hour)["all"]
+			if d.Counts[handlers.Accepted] != 255 || d.Counts[handlers.NotFound] != 1 || d.Status != handlers.Partial {
+				t.Errorf("got %s %v", d.Status, d.Counts)
+			}
+		})
+	})
+	t.Run("among 50 tasks of as many commands", func(t *testing.T) {
+		inBubble(t, func(r *rig) {
+			bodies := make([]string, 50)
+			for i := range bodies {
+				id := fmt.Sprintf("task-%017x", i)
+				if i != 17 {
+					// Ended, so that every one of them has to be read, fifty to a request.
+					r.sim.PutTasks(awssim.Task{ID: id, State: "SUCCEEDED"})
+				}
+				bodies[i] = fmt.Sprintf(`{"id":"c-%d","action":"fsx:CancelDataRepositoryTask","parameters":{"TaskId":%q}}`, i, id)
+			}
+			r.send(bodies...)
+			got := r.settled(50, time.Hour)
+			if tally(got) != "already_ended:49 not_found:1" || got["c-17"].Status != handlers.NotFound {
+				t.Error(tally(got))
+			}
+		})
+	})
+}
+
+func TestAThrottleInTheMiddleAndAStopLoseNoResult(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		// One bad id has the call refused and run in halves; the quota lets the first few through
+		// and throttles the rest, and the worker is stopped meanwhile.
+		ids := r.steps("j-A", 64)
+		ids[40] = "s-UNKNOWN"
+		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 0.05, Burst: 3})
+		r.send(cancelSteps("all", "j-A", ids...))
+		time.Sleep(30 * time.Second)
+		r.must(r.stop())
+		if n := len(r.outcomes()); n != 0 {
+			t.Fatalf("%d outcomes before the stop: the test shows nothing", n)
+		}
+		before := 0
+		for _, s := range r.sim.Steps("j-A") {
+			if s.State != "PENDING" {
+				before++
+			}
+		}
+		if before == 0 || before == 63 {
+			t.Fatalf("%d of 63 steps were cancelled before the stop: the test shows nothing", before)
+		}
+		r.start(worker.Options{})
+		d := r.settled(1, 3*time.Hour)["all"]
+		if d.Counts[handlers.Accepted] != 63 || d.Counts[handlers.NotFound] != 1 || !d.Resumed {
+			t.Errorf("got %s %v, resumed %t", d.Status, d.Counts, d.Resumed)
+		}
+	})
+}
+
+func TestARunThatWasResolvedStaysResolved(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "first"})
+		r.sim.SetDown("swf", true)
+		r.send(`{"id":"one","action":"swf:RequestCancelWorkflowExecution","parameters":{"domain":"d","workflowId":"w"}}`)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.sim.SetDown("swf", false)
+		d := r.settled(1, time.Hour)["one"]
+		if d.Status != handlers.Accepted {
+			t.Errorf("got %s %+v", d.Status, d.Targets)
+		}
+		if w, _ := r.sim.Workflow("d", "w", "first"); !w.CancelRequested {
+			t.Errorf("the run is %+v", w)
+		}
+	})
+}
