@@ -8,6 +8,7 @@ import (
 	"github.com/rescindhq/rescind/handlers/emr"
 	"github.com/rescindhq/rescind/handlers/fsx"
 	"github.com/rescindhq/rescind/handlers/iot"
+	"github.com/rescindhq/rescind/handlers/stepfunctions"
 	"github.com/rescindhq/rescind/handlers/swf"
 )
 
@@ -21,6 +22,7 @@ func Services() []Service {
 		emr.New,
 		fsx.New,
 		iot.New,
+		stepfunctions.New,
 		swf.New,
 	}
 }

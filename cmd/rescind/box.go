@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -30,7 +32,7 @@ const (
 	boxReceives = 1000
 )
 
-// box is AWS in a box, served on a port, with a worker on it in the same process.
+// box is AWS in a box, served on a port. A worker on it in the same process is employed.
 type box struct {
 	sim      *awssim.Sim
 	url      string // of the endpoint
@@ -43,7 +45,7 @@ type box struct {
 	topic    string // ARN of the results topic
 	outcomes string // URL of boxOutcomes
 
-	dir    string // temporary; holds the ledger
+	dir    string // temporary; holds the ledger; "" where no worker was employed
 	ledger *bolt.Ledger
 	worker *worker.Worker
 }
@@ -52,11 +54,13 @@ type box struct {
 // long polling", SQS Developer Guide).
 const longPoll = 20
 
-// newBox serves a box on an address, and makes a worker that is not running yet. What the
-// worker's options leave out of queue, topic, ledger and AWS is filled in. The caller closes
-// the box, and not before the worker has returned.
-func newBox(ctx context.Context, addr string, simulated awssim.Options, o worker.Options) (b *box, err error) {
+// newBox serves a box on an address. The caller closes it, and not before its worker has
+// returned.
+func newBox(ctx context.Context, addr string, simulated awssim.Options) (b *box, err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("serving AWS on %s: %w; stop what has it, or choose another address: --addr 127.0.0.1:0 is any free port", addr, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("serving AWS on %s: %w", addr, err)
 	}
@@ -81,20 +85,31 @@ func newBox(ctx context.Context, addr string, simulated awssim.Options, o worker
 	if _, err = b.sim.Subscribe(b.topic, b.outcomes, true); err != nil {
 		return nil, err
 	}
+	b.client = &http.Transport{MaxIdleConnsPerHost: connections}
+	b.sqs = sqs.NewFromConfig(b.config())
+	return b, nil
+}
+
+// config is that of every client of the box.
+func (b *box) config() aws.Config {
+	cfg := b.sim.Config()
+	cfg.BaseEndpoint, cfg.HTTPClient = aws.String(b.url), &http.Client{Transport: b.client}
+	return cfg
+}
+
+// employ makes a worker on the box, which is not running yet. What its options leave out of
+// queue, topic, ledger and AWS is filled in.
+func (b *box) employ(ctx context.Context, o worker.Options) (err error) {
 	if b.dir, err = os.MkdirTemp("", "rescind-"); err != nil {
-		return nil, err
+		return fmt.Errorf("making a folder for the ledger: %w", err)
 	}
 	// What is in the box ends with the process, so there is no power cut to outlive.
 	if b.ledger, err = bolt.Open(filepath.Join(b.dir, "ledger.db"), bolt.Options{NoSync: true}); err != nil {
-		return nil, err
+		return err
 	}
-	b.client = &http.Transport{MaxIdleConnsPerHost: connections}
-	cfg := b.sim.Config()
-	cfg.BaseEndpoint, cfg.HTTPClient = aws.String(b.url), &http.Client{Transport: b.client}
-	b.sqs = sqs.NewFromConfig(cfg)
-	o.QueueURLs, o.TopicARN, o.Ledger, o.AWS = []string{b.queue}, b.topic, b.ledger, cfg
+	o.QueueURLs, o.TopicARN, o.Ledger, o.AWS = []string{b.queue}, b.topic, b.ledger, b.config()
 	b.worker, err = worker.New(ctx, o)
-	return b, err
+	return err
 }
 
 // reachable is an address by which this machine reaches a listener on any of its own.
@@ -137,6 +152,16 @@ func (b *box) follow(ctx context.Context, each func(event string) error) error {
 		}
 	}
 	return nil
+}
+
+// tell writes every published outcome as a line, as follow gives them.
+func (b *box) tell(ctx context.Context, out io.Writer) error {
+	return b.follow(ctx, func(event string) error {
+		if _, err := fmt.Fprintln(out, event); err != nil {
+			return fmt.Errorf("writing an outcome: %w", err)
+		}
+		return nil
+	})
 }
 
 // take receives once, and deletes what was given to each.

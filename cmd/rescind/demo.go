@@ -12,22 +12,25 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/worker"
 )
 
 type demoCmd struct {
-	Commands int    `name:"commands" default:"4000" help:"How many commands to send (default: ${default})."`
-	Seed     uint64 `name:"seed" default:"1" help:"What the fleet and the faults are drawn from."`
-	Verbose  bool   `name:"verbose" short:"v" help:"Tell on stderr what the worker logs."`
-	JSON     bool   `name:"json" help:"Print one JSON value on stdout instead of tables."`
+	Targets int    `name:"targets" default:"5000" help:"How many targets to cancel (default: ${default})."`
+	Seed    uint64 `name:"seed" default:"1" help:"What the fleet and the faults are drawn from."`
+	Verbose bool   `name:"verbose" short:"v" help:"Tell on stderr what the worker logs."`
+	JSON    bool   `name:"json" help:"Print one JSON value on stdout instead of tables."`
 }
 
 // Help is what "rescind demo --help" says besides the flags.
 func (*demoCmd) Help() string {
-	return `A fleet of jobs in mixed states is put into a simulated AWS with small quotas, throttling, 5xx
-answers and lost replies. Commands for it go through a queue to a worker, and the outcomes are
-compared with what the simulator itself says became of each job. Nothing outside of this
-machine is called. Progress is told on stderr.
+	return `A fleet of Batch jobs, EMR steps, IoT job executions, SWF runs and FSx tasks in mixed states is put
+into a simulated AWS with the quotas that AWS publishes, or less, with throttling, 5xx answers and
+lost replies. Commands for it go through a queue to a worker, and the outcomes are compared with
+what the simulator itself says became of each target. Nothing outside of this machine is called.
+Progress is told on stderr.
 
 Exit codes: 0 every command has one outcome and it is true, 1 not so (it says what is wrong), 2 misused.`
 }
@@ -40,46 +43,57 @@ const stalled = 30 * time.Second
 // published: requests of milliseconds, some of which fail and are made again.
 const settleBound = 10 * time.Second
 
-// demoOptions is an AWS that is in short supply and fails now and then. The worker goes by the
-// published quotas (Batch: 50 calls a second) and must find out that there is less.
+// stopsAfter is how long steps and tasks take to stop: longer than a demonstration, so that
+// what is accepted is seen not to have stopped.
+const stopsAfter = 10 * time.Minute
+
+// demoOptions is an AWS that is in short supply and fails now and then. Quotas are those that
+// AWS publishes, by which the worker goes, but two: of these other programs of the account
+// spend the most, and the worker must find out that there is less.
 func demoOptions(seed uint64) awssim.Options {
-	call := awssim.Fault{Broken: 0.08, Doubtful: 0.05, Lost: 0.05, Unsent: 0.02, Items: 0.01}
+	often := awssim.Fault{Broken: 0.08, Doubtful: 0.05, Lost: 0.05, Unsent: 0.02, Items: 0.01}
+	seldom := awssim.Fault{Broken: 0.04, Doubtful: 0.01, Lost: 0.02, Unsent: 0.01}
 	return awssim.Options{
 		Seed: seed, Latency: 5 * time.Millisecond,
-		Quotas: map[string]awssim.Quota{"batch:*": {Rate: 12, Burst: 12}},
+		EMR: emr.Options{StopAfter: stopsAfter}, FSx: fsx.Options{StopAfter: stopsAfter},
+		Quotas: map[string]awssim.Quota{
+			"batch:*":                            {Rate: 12, Burst: 12},  // of 50 a second
+			"swf:RequestCancelWorkflowExecution": {Rate: 30, Burst: 100}, // of 2,000 at once
+		},
 		Faults: awssim.Faults{
-			"batch:*":                {Broken: 0.05},
-			"batch:CancelJobs":       call,
-			"batch:TerminateJobs":    call,
-			"sns:PublishBatch":       {Broken: 0.005, Lost: 0.01},
-			"sqs:DeleteMessageBatch": {Broken: 0.01, Lost: 0.01},
+			"batch:*":                        {Broken: 0.05},
+			"batch:CancelJobs":               often,
+			"batch:TerminateJobs":            often,
+			"elasticmapreduce:CancelSteps":   {Broken: 0.05, Lost: 0.02},
+			"fsx:*":                          seldom,
+			"iot:*":                          seldom,
+			"swf:*":                          seldom,
+			"swf:TerminateWorkflowExecution": {Denied: 1, Match: isProtected},
+			"sns:PublishBatch":               {Broken: 0.005, Lost: 0.01},
+			"sqs:DeleteMessageBatch":         {Broken: 0.01, Lost: 0.01},
 		},
 	}
 }
 
-// demoQuotas are what the worker believes: Batch's published 50 calls a second, for each call
-// as well as for all together, so that a call which was throttled is soon tried faster again.
-func demoQuotas() worker.Quotas {
-	published := handlers.Quota{Rate: 50, Burst: 50}
-	return worker.Quotas{"batch:CancelJobs": published, "batch:TerminateJobs": published, "batch:DescribeJobs": published}
-}
-
 // Run shows what Rescind does and whether it is true.
 func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
-	if c.Commands < 1 || c.Commands > 1_000_000 {
-		return misused("--commands must be from 1 to 1000000, not %d", c.Commands)
+	if c.Targets < 1 || c.Targets > 1_000_000 {
+		return misused("--targets must be from 1 to 1000000, not %d", c.Targets)
 	}
 	log := zap.NewNop()
 	if c.Verbose {
 		log = newLogger(s, "info", "console")
 	}
-	b, err := newBox(ctx, "127.0.0.1:0", demoOptions(c.Seed), worker.Options{Name: "demo", Log: log, Quotas: demoQuotas()})
+	b, err := newBox(ctx, "127.0.0.1:0", demoOptions(c.Seed))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	fmt.Fprintf(s.err, "Sending %d commands to a worker on AWS in a box.\n", c.Commands)
-	d := &demo{box: b, orders: newFleet(b.sim, c.Seed).orders(c.Commands), tally: newTally(), began: time.Now()}
+	if err := b.employ(ctx, worker.Options{Name: "demo", Log: log}); err != nil {
+		return err
+	}
+	d := &demo{box: b, orders: newFleet(b.sim, c.Seed).orders(c.Targets), tally: newTally(), began: time.Now()}
+	fmt.Fprintf(s.err, "Sending %d commands for %d targets of %d services to a worker on AWS in a box.\n", len(d.orders), c.Targets, len(parts()))
 	stopProgress := d.progress(s)
 	err = d.run(ctx)
 	stopProgress()

@@ -18,6 +18,8 @@ import (
 // demoReport is what a demonstration came to; --json prints it.
 type demoReport struct {
 	Commands int `json:"commands"`
+	// Targets are those that the commands name, by service.
+	Targets map[string]int `json:"targets"`
 	// Outcomes are the numbers of commands by service and status, Total those by status, and Sum
 	// the number of all.
 	Outcomes map[string]map[handlers.Status]int `json:"outcomes"`
@@ -46,7 +48,7 @@ type requests struct {
 // report sums up what happened. It is asked once the worker has ended.
 func (d *demo) report() *demoReport {
 	r := &demoReport{
-		Commands: len(d.orders), Outcomes: d.tally.counts(), Total: map[handlers.Status]int{},
+		Commands: len(d.orders), Targets: d.tally.targets(d.orders), Outcomes: d.tally.counts(), Total: map[handlers.Status]int{},
 		Buried: d.sim.Depth(d.buried).Visible, Repeats: d.tally.repeats(), Requests: map[string]requests{},
 		Seconds:  math.Round(time.Since(d.began).Seconds()*10) / 10,
 		Problems: append(d.tally.check(d.orders), d.problems...),
@@ -94,8 +96,8 @@ func (r *demoReport) print(w io.Writer) {
 	table(w, 1, r.outcomeRows())
 	fmt.Fprintln(w)
 	table(w, 1, r.requestRows())
-	fmt.Fprintf(w, "\n%d commands, %d outcomes in %.1f s; %d messages buried, %d outcomes published again.\n",
-		r.Commands, r.Sum, r.Seconds, r.Buried, r.Repeats)
+	fmt.Fprintf(w, "\n%d targets, %d commands, %d outcomes in %.1f s; %d messages buried, %d outcomes published again.\n",
+		r.targets(), r.Commands, r.Sum, r.Seconds, r.Buried, r.Repeats)
 	if len(r.Problems) == 0 {
 		fmt.Fprintln(w, "Every command has one outcome, and each is what the simulator's own state says.")
 	}
@@ -104,7 +106,7 @@ func (r *demoReport) print(w io.Writer) {
 // outcomeRows is status × service, for there are more statuses than would fit side by side.
 func (r *demoReport) outcomeRows() [][]string {
 	services := slices.Sorted(maps.Keys(r.Outcomes))
-	head := append(append([]string{"outcomes"}, services...), "total")
+	head := append(append([]string{"commands"}, services...), "total")
 	rows := [][]string{head, nil}
 	for _, status := range handlers.Statuses() {
 		if r.Total[status] == 0 {
@@ -116,15 +118,25 @@ func (r *demoReport) outcomeRows() [][]string {
 		}
 		rows = append(rows, append(row, number(r.Total[status])))
 	}
-	last := []string{"total"}
+	last, targets := []string{"total"}, []string{"targets"}
 	for _, service := range services {
 		sum := 0
 		for _, n := range r.Outcomes[service] {
 			sum += n
 		}
 		last = append(last, number(sum))
+		targets = append(targets, number(r.Targets[service]))
 	}
-	return append(rows, nil, append(last, number(r.Sum)))
+	return append(rows, nil, append(last, number(r.Sum)), append(targets, number(r.targets())))
+}
+
+// targets is the number of all targets.
+func (r *demoReport) targets() int {
+	sum := 0
+	for _, n := range r.Targets {
+		sum += n
+	}
+	return sum
 }
 
 // requestRows has the control planes first, then what carries commands and outcomes.

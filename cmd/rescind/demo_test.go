@@ -9,11 +9,13 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
 func TestDemo(t *testing.T) {
-	code, out, complaints := ran(t, "", "demo", "--json", "--commands=120", "--seed=7")
+	code, out, complaints := ran(t, "", "demo", "--json", "--targets=400", "--seed=7")
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, complaints)
 	}
@@ -27,19 +29,24 @@ func TestDemo(t *testing.T) {
 			sum += n
 		}
 	}
-	if sum != 120 || r.Sum != 120 || r.Commands != 120 {
-		t.Errorf("%d outcomes, sum %d, commands %d: want 120", sum, r.Sum, r.Commands)
+	if r.targets() != 400 || sum != r.Commands || r.Sum != r.Commands || r.Commands >= 400 {
+		t.Errorf("%d targets, %d outcomes, sum %d, commands %d: want 400 targets, and an outcome for each of fewer commands", r.targets(), sum, r.Sum, r.Commands)
 	}
-	for _, status := range []handlers.Status{
-		handlers.Cancelled, handlers.AlreadyCancelled, handlers.AlreadyEnded, handlers.Accepted, handlers.NotCancellable,
-		handlers.NotFound, handlers.Denied, handlers.Invalid, handlers.Expired, handlers.DryRun,
-	} {
-		if r.Total[status] == 0 {
+	for _, status := range handlers.Statuses() {
+		if r.Total[status] == 0 && status != handlers.Aborted {
 			t.Errorf("no command came to %s: %v", status, r.Total)
 		}
 	}
-	if r.Buried != r.Total[handlers.Invalid] || r.Repeats == 0 || r.Requests["batch:CancelJobs"].Requests == 0 {
-		t.Errorf("buried %d, repeats %d, requests %v", r.Buried, r.Repeats, r.Requests)
+	for _, p := range parts() {
+		if len(r.Outcomes[p.service]) < 6 {
+			t.Errorf("commands for %s came to %v: want more statuses", p.service, r.Outcomes[p.service])
+		}
+	}
+	if r.Buried != r.Total[handlers.Invalid] || r.Repeats == 0 {
+		t.Errorf("buried %d of %d invalid, repeats %d", r.Buried, r.Total[handlers.Invalid], r.Repeats)
+	}
+	if steps := r.Requests["elasticmapreduce:CancelSteps"]; steps.Requests == 0 || steps.Items < 5*steps.Requests {
+		t.Errorf("%d steps in %d calls: calls are not shared", steps.Items, steps.Requests)
 	}
 }
 
@@ -69,7 +76,13 @@ func TestTheTallyFindsWhatIsWrong(t *testing.T) {
 	done := outcome.Data{CommandID: "one", Action: "batch:CancelJob", Status: handlers.Cancelled}
 	other := done
 	other.Message = "otherwise"
+	several := outcome.Data{CommandID: "one", Action: "emr:CancelSteps", Status: handlers.Partial, Targets: []outcome.Target{
+		{ID: "a", Status: handlers.Accepted}, {ID: "b", Status: handlers.NotFound},
+	}}
 	one := order{body: "one", event: outcome.EventID("one"), want: handlers.Cancelled}
+	two := order{body: "one", event: outcome.EventID("one"), holds: func(got ending) error {
+		return among(got.each["b"], "b", "RUNNING", handlers.Accepted)
+	}}
 	rows := []struct {
 		name   string
 		events []string
@@ -81,6 +94,7 @@ func TestTheTallyFindsWhatIsWrong(t *testing.T) {
 		{"none", nil, []order{one}, "no outcome"},
 		{"two contents", []string{encode("one", done), encode("one", other)}, []order{one}, "two contents"},
 		{"a second event id", []string{encode("one", done), encode("two", done)}, []order{one}, "belongs to no command"},
+		{"another status of one of several targets", []string{encode("one", several)}, []order{two}, "b (RUNNING) shows [accepted]"},
 		{"another status", []string{encode("one", outcome.Data{Status: handlers.Accepted})}, []order{one}, "want cancelled"},
 	}
 	for _, row := range rows {
@@ -99,11 +113,50 @@ func TestTheTallyFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestAStatusIsHeldAgainstTheJob(t *testing.T) {
-	sim := awssim.New(awssim.Options{})
-	o := newFleet(sim, 1).jobOrder(cancelJob, awssim.Job{State: "RUNNABLE"}, "")
-	if err := o.check(handlers.Cancelled); err == nil {
-		t.Error("a RUNNABLE job passes for cancelled")
+// What no call was made for passes for nothing that was stopped.
+func TestAStatusIsHeldAgainstTheTarget(t *testing.T) {
+	f := newFleet(awssim.New(awssim.Options{}), 1)
+	cluster := f.cluster("")
+	for name, o := range map[string]order{
+		"job":       f.jobOrder(cancelJob, awssim.Job{State: "RUNNABLE"}, ""),
+		"step":      f.stepOrder(cluster, f.step(cluster, emr.Pending)),
+		"steps":     f.stepsOrder(emrClusters{first: cluster}, 0, 4),
+		"task":      f.taskOrder(f.task(awssim.Task{})),
+		"execution": f.executionOrder(iot.Queued, nil, ""),
+		"thing job": thingJob(iot.JobInProgress, "")(f),
+		"run":       f.runOrder(terminateRun, awssim.Workflow{}, true, ""),
+	} {
+		for _, claimed := range []handlers.Status{handlers.Cancelled, handlers.AlreadyCancelled, handlers.Accepted} {
+			if err := o.check(ending{status: claimed}); err == nil {
+				t.Errorf("a %s that was not called upon passes for %s", name, claimed)
+			}
+		}
+	}
+}
+
+// A target that was to be left alone and was not is found out.
+func TestASpareIsHeldAgainstTheTarget(t *testing.T) {
+	for _, p := range parts() {
+		f := newFleet(awssim.New(awssim.Options{}), 1)
+		var spares []order
+		for _, o := range p.orders(f, 400) {
+			if o.want == handlers.DryRun {
+				spares = append(spares, o)
+			}
+		}
+		if len(spares) == 0 {
+			t.Errorf("no command for %s is a dry run", p.service)
+		}
+		for _, o := range spares {
+			if err := o.check(ending{status: handlers.DryRun}); err != nil {
+				t.Errorf("%s: %v", p.service, err)
+			}
+			f.sim = awssim.New(awssim.Options{}) // in which the target is not as it was put in
+			if err := o.check(ending{status: handlers.DryRun}); err == nil {
+				t.Errorf("a target of %s that is gone passes for untouched", p.service)
+			}
+			break
+		}
 	}
 }
 

@@ -18,14 +18,16 @@ import (
 type devRun struct {
 	*testing.T
 	url, queue string
-	targets    map[string]string // a target's id by its state
+	targets    map[string]string   // a job's id by its state
+	tries      map[string][]string // by action: what the first line of it says to try
 	outcomes   chan string
 	stop       func() int
 }
 
 var (
 	urlLine    = regexp.MustCompile(`^  endpoint  (http://\S+)`)
-	targetLine = regexp.MustCompile(`^([0-9a-f-]{36})  (\S+)`)
+	targetLine = regexp.MustCompile(`^([0-9a-f-]{36}) +(\S+)`)
+	tryLine    = regexp.MustCompile(`^\S+ +[A-Z_]+ +([a-z]+:\S+) (.+)$`)
 )
 
 // startDev runs dev on free ports until the test ends.
@@ -41,11 +43,14 @@ func startDev(t *testing.T) *devRun {
 		_ = outWrite.Close()
 		_ = errWrite.Close()
 	}()
-	d := &devRun{T: t, targets: map[string]string{}, outcomes: make(chan string, 100)}
+	d := &devRun{T: t, targets: map[string]string{}, tries: map[string][]string{}, outcomes: make(chan string, 100)}
 	ready := make(chan struct{})
 	go func() {
 		said := bufio.NewScanner(errRead)
 		for said.Scan() {
+			if m := tryLine.FindStringSubmatch(said.Text()); m != nil && d.tries[m[1]] == nil {
+				d.tries[m[1]] = strings.Fields(strings.ReplaceAll(m[2], "'", "")) // as a shell would split it
+			}
 			if m := urlLine.FindStringSubmatch(said.Text()); m != nil {
 				d.url = m[1]
 			} else if m := targetLine.FindStringSubmatch(said.Text()); m != nil && d.targets[m[2]] == "" {
@@ -111,6 +116,26 @@ func TestDevAndSend(t *testing.T) {
 	}
 	if code := d.stop(); code != exitDone {
 		t.Errorf("dev ended with %d", code)
+	}
+}
+
+// What dev says to try works as it stands, for every service.
+func TestDevTries(t *testing.T) {
+	d := startDev(t)
+	services := map[string]bool{}
+	for action, flags := range d.tries {
+		code, out, complaints := ran(t, "", append([]string{"send", "--queue-url", d.queue, "--action", action}, flags...)...)
+		if code != exitDone {
+			t.Fatalf("%s: exit %d, stdout %q, stderr %q", action, code, out, complaints)
+		}
+		got := d.next()
+		if verdict := got.Status.Verdict(); string(got.Action) != action || verdict != handlers.Stopped && verdict != handlers.Pending {
+			t.Errorf("%s %v came to %+v", action, flags, got)
+		}
+		services[got.Action.Service()] = true
+	}
+	if len(services) != len(parts()) {
+		t.Errorf("targets of %v are shown, want those of %d services", services, len(parts()))
 	}
 }
 

@@ -32,7 +32,7 @@ func batchOrders(f *fleet, n int) []order {
 	job := func(action string, j awssim.Job, want handlers.Status) func(*fleet) order {
 		return func(f *fleet) order { return f.jobOrder(action, j, want) }
 	}
-	return f.spread(n, []kind{
+	return f.spread(n, append([]kind{
 		{26, job(cancelJob, awssim.Job{State: "RUNNABLE"}, handlers.Cancelled)},
 		{14, job(cancelJob, awssim.Job{State: "SUBMITTED"}, handlers.Cancelled)},
 		{9, job(cancelJob, awssim.Job{State: "PENDING"}, handlers.Cancelled)},
@@ -49,12 +49,7 @@ func batchOrders(f *fleet, n int) []order {
 		{7, job(terminateJob, awssim.Job{State: "RUNNING"}, handlers.Cancelled)},
 		{2, job(terminateJob, awssim.Job{State: "SUCCEEDED"}, handlers.AlreadyEnded)},
 		{1, job(terminateJob, awssim.Job{State: "FAILED", Terminated: true, Reason: byHand}, handlers.AlreadyCancelled)},
-		{1, (*fleet).jobTwice},
-		{1, notRun(handlers.DryRun, map[string]any{"dryRun": true})},
-		{1, notRun(handlers.Expired, map[string]any{"expiresAt": past().Format(time.RFC3339)})},
-		{1, notRun(handlers.Denied, map[string]any{"account": "999999999999"})},
-		{1, (*fleet).invalid},
-	})
+	}, guarded((*fleet).spareJob, job(cancelJob, awssim.Job{State: "RUNNABLE"}, handlers.Cancelled))...))
 }
 
 // jobOrder puts a job in, and returns a command for it.
@@ -70,14 +65,12 @@ func (f *fleet) forJob(action, id string, want handlers.Status) order {
 	if f.rand.IntN(4) == 0 {
 		reason = superseded
 	}
-	o := f.command(map[string]any{
-		"action": action, "parameters": map[string]any{"jobId": id, "reason": reason}, "requestedBy": "cost-guard",
-	})
+	o := f.order(action, map[string]any{"jobId": id, "reason": reason})
 	o.want = want
-	o.holds = func(got handlers.Status) error {
+	o.holds = func(got ending) error {
 		j, ok := f.sim.Job(id)
-		if shows := jobShows(j, ok, action, reason); shows != got {
-			return fmt.Errorf("is %s, but job %s (%s, cancelled %t, terminated %t, %q) shows %s", got, id, j.State, j.Cancelled, j.Terminated, j.Reason, shows)
+		if shows := jobShows(j, ok, action, reason); shows != got.status {
+			return fmt.Errorf("is %s, but job %s (%s, cancelled %t, terminated %t, %q) shows %s", got.status, id, j.State, j.Cancelled, j.Terminated, j.Reason, shows)
 		}
 		return nil
 	}
@@ -121,50 +114,16 @@ func (f *fleet) arrayJob() order {
 	return f.forJob(cancelJob, id, handlers.Accepted)
 }
 
-// jobTwice is a command that comes a second time after it ended.
-func (f *fleet) jobTwice() order {
-	o := f.jobOrder(cancelJob, awssim.Job{State: "RUNNABLE"}, handlers.Cancelled)
-	o.again = true
-	return o
-}
-
-// notRun is a command for a RUNNABLE job that a guard stops, with what makes the guard do so.
-func notRun(want handlers.Status, members map[string]any) func(*fleet) order {
-	return func(f *fleet) order {
-		id := f.uuid()
-		f.sim.PutJobs(awssim.Job{ID: id, State: "RUNNABLE"})
-		all := map[string]any{"action": cancelJob, "parameters": map[string]any{"jobId": id}}
-		for name, value := range members {
-			all[name] = value
-		}
-		o := f.command(all)
-		o.want, o.holds = want, f.untouched(id)
-		return o
-	}
-}
-
-// invalid is a command that breaks one rule or another.
-func (f *fleet) invalid() order {
+// spareJob is a job that no call is to be made for.
+func (f *fleet) spareJob() spare {
 	id := f.uuid()
 	f.sim.PutJobs(awssim.Job{ID: id, State: "RUNNABLE"})
-	bodies := []string{
-		fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":%q},"reasn":"over budget"}`, f.uuid(), id),
-		fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobID":%q}}`, f.uuid(), id),
-		fmt.Sprintf(`{"id":%q,"action":"batch:CancelJobs","parameters":{"jobId":%q}}`, f.uuid(), id),
-		fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":[%q]}}`, f.uuid(), id),
-		fmt.Sprintf(`cancel job %s, please`, id),
-	}
-	return order{body: bodies[f.rand.IntN(len(bodies))], want: handlers.Invalid, holds: f.untouched(id)}
-}
-
-// untouched says that a RUNNABLE job is no longer as it was put in.
-func (f *fleet) untouched(id string) func(handlers.Status) error {
-	return func(got handlers.Status) error {
+	return spare{cancelJob, map[string]any{"jobId": id}, func() error {
 		if j, ok := f.sim.Job(id); !ok || j.State != "RUNNABLE" || j.Cancelled || j.Terminated {
-			return fmt.Errorf("is %s, but job %s was called upon: it is %s (cancelled %t, terminated %t)", got, id, j.State, j.Cancelled, j.Terminated)
+			return fmt.Errorf("job %s was called upon: it is %s (cancelled %t, terminated %t)", id, j.State, j.Cancelled, j.Terminated)
 		}
 		return nil
-	}
+	}}
 }
 
 // batchShown puts jobs in for people to try commands on: the states in turn.
@@ -179,7 +138,7 @@ func batchShown(f *fleet, n int) []shown {
 		j := jobs[i%len(jobs)]
 		j.ID = f.uuid()
 		f.sim.PutJobs(j)
-		all[i] = shown{id: j.ID, state: string(j.State), action: cancelJob, parameter: "jobId"}
+		all[i] = shown{id: j.ID, state: string(j.State), action: cancelJob, parameters: map[string]any{"jobId": j.ID}}
 		if j.State == "RUNNING" || j.State == "STARTING" {
 			all[i].action = terminateJob
 		}

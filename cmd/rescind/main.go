@@ -25,6 +25,7 @@ const (
 type cli struct {
 	Demo   demoCmd   `cmd:"" help:"Cancel a fleet on AWS in a box and show what became of it. Needs nothing, ends by itself."`
 	Dev    devCmd    `cmd:"" help:"Run the worker on an AWS endpoint of its own that the aws CLI can talk to; outcomes on stdout."`
+	Sim    simCmd    `cmd:"" help:"Serve AWS in a box alone, on a port, for compose files and other people's tests."`
 	Worker workerCmd `cmd:"" help:"Run the worker on AWS, or on whatever AWS_ENDPOINT_URL names."`
 	Send   sendCmd   `cmd:"" help:"Put commands on the queue: from flags, or JSON lines from a file or stdin."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`

@@ -45,8 +45,10 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 	}{
 		{"no command", nil, nil, "--help"},
 		{"an unknown flag", nil, []string{"demo", "--fast"}, "--fast"},
-		{"no commands", nil, []string{"demo", "--commands", "0"}, "--commands must be"},
+		{"no targets", nil, []string{"demo", "--targets", "0"}, "--targets must be"},
 		{"a negative fleet", nil, []string{"dev", "--jobs=-1"}, "--jobs must be"},
+		{"a negative fleet in a box", nil, []string{"sim", "--jobs=-1"}, "--jobs must be"},
+		{"a negative latency", nil, []string{"sim", "--latency=-1s"}, "--latency must"},
 		{"a worker without a queue", nil, []string{"worker"}, "RESCIND_QUEUE_URL"},
 		{"a worker without a topic", nil, []string{"worker", queue}, "RESCIND_RESULTS_TOPIC_ARN"},
 		{"sending without a queue", nil, []string{"send", "--action=batch:CancelJob"}, "RESCIND_QUEUE_URL"},
@@ -73,7 +75,7 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"demo", "--help"}, {"dev", "--help"}, {"worker", "--help"}, {"send", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"demo", "--help"}, {"dev", "--help"}, {"sim", "--help"}, {"worker", "--help"}, {"send", "--help"}} {
 		code, out, complaints := ran(t, "", args...)
 		if code != exitDone || !strings.Contains(out, "Usage: rescind") || complaints != "" {
 			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, code, out, complaints)

@@ -25,7 +25,7 @@ type sight struct {
 	bytes   [sha256.Size]byte
 	times   int
 	service string
-	status  handlers.Status
+	ending
 	command string
 }
 
@@ -46,7 +46,7 @@ func (t *tally) see(event string) error {
 	sum := sha256.Sum256([]byte(event))
 	s := t.seen[e.ID]
 	if s == nil {
-		s = &sight{bytes: sum, service: e.Data.Action.Service(), status: e.Data.Status, command: e.Data.CommandID}
+		s = &sight{bytes: sum, service: e.Data.Action.Service(), ending: endingOf(e.Data), command: e.Data.CommandID}
 		if s.service == "" {
 			s.service = unread
 		}
@@ -57,6 +57,17 @@ func (t *tally) see(event string) error {
 		t.problems = append(t.problems, fmt.Sprintf("the outcome of command %s was published with two contents under one event id", s.command))
 	}
 	return nil
+}
+
+func endingOf(d outcome.Data) ending {
+	e := ending{status: d.Status}
+	if len(d.Targets) > 1 {
+		e.each = make(map[string]handlers.Status, len(d.Targets))
+		for _, t := range d.Targets {
+			e.each[t.ID] = t.Status
+		}
+	}
+	return e
 }
 
 // known is how many commands have outcomes, and when the last outcome was seen.
@@ -101,6 +112,19 @@ func (t *tally) counts() map[string]map[handlers.Status]int {
 	return counts
 }
 
+// targets is the number of targets by service.
+func (t *tally) targets(orders []order) map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	counts := map[string]int{}
+	for i := range orders {
+		if s := t.seen[orders[i].event]; s != nil {
+			counts[s.service] += orders[i].targets
+		}
+	}
+	return counts
+}
+
 // check says everything that is wrong with the outcomes of orders; it is asked once all is done.
 func (t *tally) check(orders []order) []string {
 	t.mu.Lock()
@@ -118,7 +142,7 @@ func (t *tally) check(orders []order) []string {
 			problems = append(problems, "two commands share an event id: "+o.body)
 		}
 		delete(strange, o.event)
-		if err := o.check(s.status); err != nil {
+		if err := o.check(s.ending); err != nil {
 			problems = append(problems, fmt.Sprintf("the outcome of %s %v", o.body, err))
 		}
 	}

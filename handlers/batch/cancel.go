@@ -63,14 +63,10 @@ var itemCodes = handlers.Codes{
 }
 
 func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
-	answers := make([]handlers.Answer, len(targets))
-	b, err := h.stop(ctx, h.clients(at), ids(targets), targets[0].Key)
+	b, err := h.stop(ctx, h.clients(at), handlers.IDs(targets), targets[0].Key)
 	if err != nil {
 		e, id := classify(err)
-		for i := range answers {
-			answers[i] = refused(e, id)
-		}
-		return answers
+		return handlers.Fill(len(targets), handlers.Refusal(e, id))
 	}
 	// By job and not by position: Batch promises no order.
 	taken := make(said[bool], len(b.taken))
@@ -81,18 +77,19 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handl
 	for _, r := range b.refused {
 		refusals.put(aws.ToString(r.job), itemError(r))
 	}
+	answers := make([]handlers.Answer, len(targets))
 	for i, t := range targets {
 		switch e := refusals.of(t.ID); {
 		case e != nil:
 			// Rules over a success that stands beside it: to ask again costs a call, to
 			// believe the success could report what never happened.
-			answers[i] = refused(e, b.requestID)
+			answers[i] = handlers.Refusal(e, b.requestID)
 		case taken.of(t.ID):
 			answers[i] = handlers.Answer{RequestID: b.requestID}
 		default:
 			// The request arrived, and what it did to this job nobody knows: the same as a
 			// job whose answer was lost on the way.
-			answers[i] = refused(unanswered("Batch's answer does not name the job"), b.requestID)
+			answers[i] = handlers.Refusal(handlers.NoAnswer("Batch's answer does not name the job"), b.requestID)
 		}
 	}
 	return answers
@@ -116,26 +113,6 @@ func classify(err error) (*handlers.Error, string) {
 		e.Class = handlers.Refused
 	}
 	return e, id
-}
-
-func refused(e *handlers.Error, requestID string) handlers.Answer {
-	a := handlers.Answer{Err: e, RequestID: requestID}
-	if e.Class == handlers.NotAuthorized {
-		a.Status = handlers.Denied
-	}
-	return a
-}
-
-func unanswered(message string) *handlers.Error {
-	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
-}
-
-func ids(targets []handlers.Target) []string {
-	ids := make([]string, len(targets))
-	for i, t := range targets {
-		ids[i] = t.ID
-	}
-	return ids
 }
 
 // said is what an answer says of jobs, by the name it gives them. A job may be named by its id

@@ -18,16 +18,15 @@ type detail struct {
 }
 
 func (h *handler) describe(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
-	readings := make([]handlers.Reading, len(targets))
-	out, err := h.clients(at).DescribeJobs(ctx, &sdk.DescribeJobsInput{Jobs: ids(targets)})
+	out, err := h.clients(at).DescribeJobs(ctx, &sdk.DescribeJobsInput{Jobs: handlers.IDs(targets)})
 	if err != nil {
 		e, id := classify(err)
-		return fill(readings, handlers.Reading{Err: e, RequestID: id})
+		return handlers.Fill(len(targets), handlers.Reading{Err: e, RequestID: id})
 	}
 	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
 	if out.Jobs == nil {
 		// Not the empty list by which Batch says that it knows none of them.
-		return fill(readings, handlers.Reading{Err: unanswered("Batch's answer has no list of jobs"), RequestID: id})
+		return handlers.Fill(len(targets), handlers.Reading{Err: handlers.NoAnswer("Batch's answer has no list of jobs"), RequestID: id})
 	}
 	jobs := make(said[handlers.Reading], len(out.Jobs))
 	for _, j := range out.Jobs {
@@ -38,16 +37,10 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 		}}
 		jobs.put(aws.ToString(j.JobId), r)
 	}
+	readings := make([]handlers.Reading, len(targets))
 	for i, t := range targets {
 		r := jobs.of(t.ID)
 		r.RequestID = id
-		readings[i] = r
-	}
-	return readings
-}
-
-func fill(readings []handlers.Reading, r handlers.Reading) []handlers.Reading {
-	for i := range readings {
 		readings[i] = r
 	}
 	return readings

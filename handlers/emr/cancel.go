@@ -12,21 +12,13 @@ import (
 )
 
 func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
-	answers := make([]handlers.Answer, len(targets))
 	r, _ := targets[0].Params.(request)
 	out, err := h.clients(at).CancelSteps(ctx, &sdk.CancelStepsInput{
-		ClusterId: &r.cluster, StepIds: ids(targets), StepCancellationOption: types.StepCancellationOption(r.option),
+		ClusterId: &r.cluster, StepIds: handlers.IDs(targets), StepCancellationOption: types.StepCancellationOption(r.option),
 	})
 	if err != nil {
 		e, id := classify(err)
-		whole := handlers.Answer{Err: e, RequestID: id}
-		if e.Class == handlers.NotAuthorized {
-			whole.Status = handlers.Denied
-		}
-		for i := range answers {
-			answers[i] = whole
-		}
-		return answers
+		return handlers.Fill(len(targets), handlers.Refusal(e, id))
 	}
 	// By step and not by position: EMR promises no order.
 	said := make(map[string]handlers.Answer, len(out.CancelStepsInfoList))
@@ -39,12 +31,13 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handl
 		}
 	}
 	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+	answers := make([]handlers.Answer, len(targets))
 	for i, t := range targets {
 		a, named := said[t.ID]
 		if !named {
 			// The request arrived, and what it did to this step nobody knows: the same as a
 			// step whose answer was lost on the way.
-			a.Err = unanswered("EMR's answer does not name the step")
+			a.Err = handlers.NoAnswer("EMR's answer does not name the step")
 		}
 		a.RequestID = id
 		answers[i] = a

@@ -123,15 +123,3 @@ func classify(err error) (*handlers.Error, string) {
 	}
 	return e, id
 }
-
-func unanswered(message string) *handlers.Error {
-	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
-}
-
-func ids(targets []handlers.Target) []string {
-	ids := make([]string, len(targets))
-	for i, t := range targets {
-		ids[i] = t.ID
-	}
-	return ids
-}

@@ -1,10 +1,7 @@
 package emr
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
 	simemr "github.com/rescindhq/rescind/internal/awssim/emr"
 	"github.com/rescindhq/rescind/internal/facts"
@@ -20,8 +18,7 @@ import (
 var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
 
 // road sends steps through the handler, the real SDK client and AWS in a box as the worker
-// does: what is refused together again in halves, what is throttled or not answered again
-// after a while, and what the answers do not tell is read.
+// does.
 type road struct {
 	*testing.T
 	sim *awssim.Sim
@@ -38,23 +35,8 @@ func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
 				t.Errorf("closing: %v", err)
 			}
 		}()
-		cfg := sim.Config()
-		cfg.HTTPClient = readOnly{cfg.HTTPClient}
-		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return cfg })[0]})
+		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[0]})
 	})
-}
-
-// readOnly hides the WriteTo of request bodies. Of a body that is closed, as the SDK does once
-// an answer begins, smithy-go v1.28.8 has WriteTo return io.EOF, which net/http takes for a
-// failed request: it drops the connection from which the answer is still being read. Only a
-// server as near as one behind a pipe answers so soon.
-type readOnly struct{ aws.HTTPClient }
-
-func (c readOnly) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
 }
 
 func (r *road) targets(p handlers.Parameters) []handlers.Target {
@@ -68,71 +50,7 @@ func (r *road) targets(p handlers.Parameters) []handlers.Target {
 
 // follow returns what each target comes to.
 func (r *road) follow(targets []handlers.Target) []handlers.Answer {
-	r.Helper()
-	unsure := map[string]bool{}
-	cancel := r.h.Cancel()
-	answers := send(r, cancel.Max, targets, cancel.Do, func(t handlers.Target, a handlers.Answer) *handlers.Error {
-		unsure[t.ID] = unsure[t.ID] || class(a.Err) == handlers.Unanswered || class(a.Err) == handlers.Unavailable
-		return a.Err
-	})
-	var open []handlers.Target
-	for _, t := range targets {
-		if a := answers[t.ID]; a.Status == "" || a.Err != nil && unsure[t.ID] {
-			open = append(open, t)
-		}
-	}
-	read := r.h.Read()
-	readings := send(r, read.Max, open, read.Do, func(_ handlers.Target, rd handlers.Reading) *handlers.Error { return rd.Err })
-	all := make([]handlers.Answer, len(targets))
-	for i, t := range targets {
-		all[i] = answers[t.ID]
-		if rd, ok := readings[t.ID]; ok {
-			a := all[i]
-			all[i] = r.h.Judge(t, handlers.Tried{Taken: a.Err == nil, Unsure: unsure[t.ID], Refusal: a.Err}, rd)
-			if all[i].Status == "" { // the refusal stands
-				all[i].Status, all[i].Err = handlers.Failed, a.Err
-			}
-		}
-	}
-	return all
-}
-
-// send makes requests of at most so many targets until each target has its last result.
-func send[R any](r *road, most int, targets []handlers.Target, do func(context.Context, handlers.Place, []handlers.Target) []R,
-	errOf func(handlers.Target, R) *handlers.Error,
-) map[string]R {
-	results := make(map[string]R, len(targets))
-	pieces := slices.Collect(slices.Chunk(targets, most))
-	for len(pieces) > 0 {
-		piece := pieces[0]
-		pieces = pieces[1:]
-		var again, halve []handlers.Target
-		for i, result := range do(r.Context(), place, piece) {
-			results[piece[i].ID] = result
-			switch class(errOf(piece[i], result)) {
-			case handlers.Throttled, handlers.Unavailable, handlers.Unanswered:
-				again = append(again, piece[i])
-			case handlers.Refused:
-				halve = append(halve, piece[i])
-			case 0, handlers.Unsettled, handlers.NoSuchTarget, handlers.VersionMismatch, handlers.NotAuthorized, handlers.Final:
-			}
-		}
-		if len(halve) > 1 {
-			pieces = append(pieces, halve[:len(halve)/2], halve[len(halve)/2:])
-		}
-		if len(again) > 0 {
-			time.Sleep(2 * time.Second) // one token of CancelSteps
-			pieces = append(pieces, again)
-		}
-	}
-	return results
-}
-
-func class(e *handlers.Error) handlers.Class {
-	if e == nil {
-		return 0
-	}
-	return e.Class
+	return handlertest.Drive(r.Context(), r.h, place, targets)
 }
 
 // count returns how many requests of an operation were made.

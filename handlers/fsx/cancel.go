@@ -29,15 +29,11 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handl
 	out, err := h.clients(at).CancelDataRepositoryTask(ctx, &sdk.CancelDataRepositoryTaskInput{TaskId: &task})
 	if err != nil {
 		e, id := handlers.Classify(err, cancelCodes)
-		a := handlers.Answer{Err: e, RequestID: id}
-		if e.Class == handlers.NotAuthorized {
-			a.Status = handlers.Denied
-		}
 		if e.Class == handlers.Final {
 			// A code that is not documented does not say how the task ended; its state does.
 			e.Class = handlers.Unsettled
 		}
-		return []handlers.Answer{a}
+		return []handlers.Answer{handlers.Refusal(e, id)}
 	}
 	a := judgeOutput(task, out)
 	a.RequestID, _ = middleware.GetRequestIDMetadata(out.ResultMetadata)
@@ -49,7 +45,7 @@ func judgeOutput(task string, out *sdk.CancelDataRepositoryTaskOutput) handlers.
 	a := handlers.Answer{After: string(out.Lifecycle)}
 	switch named := aws.ToString(out.TaskId); {
 	case named != task && (named != "" || out.Lifecycle == ""):
-		return handlers.Answer{Err: unanswered("FSx's answer does not name the task")}
+		return handlers.Answer{Err: handlers.NoAnswer("FSx's answer does not name the task")}
 	case out.Lifecycle == "":
 		// Taken, and the state is to be read: a sample in AWS's user guide calls the member
 		// Status (facts/aws.json: core.fsx.doc_conflict).

@@ -75,7 +75,3 @@ func (h *handler) Cancel() handlers.Call[handlers.Answer] {
 func (h *handler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeDataRepositoryTasks", Max: maxDescribe, Quota: cautious, Do: h.describe}
 }
-
-func unanswered(message string) *handlers.Error {
-	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
-}

@@ -13,12 +13,7 @@ import (
 // describe reads tasks. One that FSx does not know makes it refuse all of them: several are
 // then Refused, to be read in halves, and one alone is not known.
 func (h *handler) describe(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
-	readings := make([]handlers.Reading, len(targets))
-	ids := make([]string, len(targets))
-	for i, t := range targets {
-		ids[i] = t.ID
-	}
-	out, err := h.clients(at).DescribeDataRepositoryTasks(ctx, &sdk.DescribeDataRepositoryTasksInput{TaskIds: ids})
+	out, err := h.clients(at).DescribeDataRepositoryTasks(ctx, &sdk.DescribeDataRepositoryTasksInput{TaskIds: handlers.IDs(targets)})
 	if err != nil {
 		e, id := handlers.Classify(err, nil)
 		switch {
@@ -27,16 +22,17 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 		case e.Class == handlers.Final:
 			e.Class = handlers.Refused
 		}
-		return fill(readings, handlers.Reading{Err: e, RequestID: id})
+		return handlers.Fill(len(targets), handlers.Reading{Err: e, RequestID: id})
 	}
 	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
 	if out.DataRepositoryTasks == nil {
-		return fill(readings, handlers.Reading{Err: unanswered("FSx's answer has no list of tasks"), RequestID: id})
+		return handlers.Fill(len(targets), handlers.Reading{Err: handlers.NoAnswer("FSx's answer has no list of tasks"), RequestID: id})
 	}
 	states := make(map[string]string, len(out.DataRepositoryTasks))
 	for _, t := range out.DataRepositoryTasks {
 		states[aws.ToString(t.TaskId)] = string(t.Lifecycle)
 	}
+	readings := make([]handlers.Reading, len(targets))
 	for i, t := range targets {
 		state, found := states[t.ID]
 		readings[i] = handlers.Reading{Found: found, State: state, RequestID: id}
@@ -44,13 +40,6 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 			// How many tasks a page has is not documented: half as many may fit one.
 			readings[i].Err = &handlers.Error{Class: handlers.Refused, Code: "MorePages", Message: "FSx's answer goes on beyond its first page"}
 		}
-	}
-	return readings
-}
-
-func fill(readings []handlers.Reading, r handlers.Reading) []handlers.Reading {
-	for i := range readings {
-		readings[i] = r
 	}
 	return readings
 }
@@ -82,23 +71,11 @@ func judgeState(a *handlers.Answer, tried handlers.Tried) {
 		// FSx took a cancel, and a second one is no failure, whatever it was answered.
 		a.Status = handlers.Accepted
 	case types.DataRepositoryTaskLifecyclePending, types.DataRepositoryTaskLifecycleExecuting:
-		judgeAlive(a, tried)
+		// What FSx refuses to cancel in a state that it documents as cancellable has failed by
+		// FSx's own code, and is not "not cancellable": UnsupportedOperation speaks of the
+		// resource, not of its state.
+		handlers.JudgeAlive(a, tried)
 	default: // A state that AWS added since: no end that is known here.
-		judgeAlive(a, tried)
-	}
-}
-
-// judgeAlive judges a task that has not ended and shows no sign of a cancel. What FSx refuses
-// to cancel in a state that it documents as cancellable has failed by FSx's own code, and is
-// not "not cancellable": UnsupportedOperation speaks of the resource, not of its state.
-func judgeAlive(a *handlers.Answer, tried handlers.Tried) {
-	switch {
-	case tried.Taken:
-		a.Status = handlers.Accepted
-	case tried.Refusal == nil:
-	case tried.Refusal.Class == handlers.NotAuthorized:
-		a.Status, a.Err = handlers.Denied, tried.Refusal
-	default:
-		a.Status, a.Err = handlers.Failed, tried.Refusal
+		handlers.JudgeAlive(a, tried)
 	}
 }

@@ -3,8 +3,6 @@ package fsx
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
 	simfsx "github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/facts"
@@ -37,68 +36,18 @@ func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
 				t.Errorf("closing: %v", err)
 			}
 		}()
-		cfg := sim.Config()
-		cfg.HTTPClient = readOnly{cfg.HTTPClient}
-		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return cfg })[0]})
+		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[0]})
 	})
 }
 
-// readOnly hides the WriteTo of request bodies. Of a body that is closed, as the SDK does once
-// an answer begins, smithy-go v1.28.8 has WriteTo return io.EOF, which net/http takes for a
-// failed request: it drops the connection from which the answer is still being read. Only a
-// server as near as one behind a pipe answers so soon.
-type readOnly struct{ aws.HTTPClient }
-
-func (c readOnly) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return c.HTTPClient.Do(r)
-}
-
-// follow returns what the task comes to: a call that is not answered is made again, and what the
-// answer does not tell is read.
+// follow returns what the task comes to.
 func (r *road) follow() handlers.Answer {
 	r.Helper()
 	targets, err := r.h.Targets(handlers.Parameters{"TaskId": task})
 	if err != nil {
 		r.Fatal(err)
 	}
-	unsure := false
-	a := r.h.Cancel().Do(r.Context(), place, targets)[0]
-	for a.Err != nil && (a.Err.Class == handlers.Unanswered || a.Err.Class == handlers.Unavailable) {
-		unsure = true
-		a = r.h.Cancel().Do(r.Context(), place, targets)[0]
-	}
-	switch {
-	case a.Err == nil && a.Status != "":
-		return a
-	case a.Err != nil && a.Err.Class == handlers.NoSuchTarget && !unsure:
-		a.Status = handlers.NotFound
-		return a
-	}
-	tried := handlers.Tried{Taken: a.Err == nil, Unsure: unsure, Refusal: a.Err}
-	return r.h.Judge(targets[0], tried, r.read(targets)[targets[0].ID])
-}
-
-// read reads tasks, and again in halves what was refused together.
-func (r *road) read(targets []handlers.Target) map[string]handlers.Reading {
-	readings := make(map[string]handlers.Reading, len(targets))
-	var refused []handlers.Target
-	for i, rd := range r.h.Read().Do(r.Context(), place, targets) {
-		readings[targets[i].ID] = rd
-		if rd.Err != nil && rd.Err.Class == handlers.Refused {
-			refused = append(refused, targets[i])
-		}
-	}
-	if len(refused) > 1 {
-		for _, half := range [][]handlers.Target{refused[:len(refused)/2], refused[len(refused)/2:]} {
-			for id, rd := range r.read(half) {
-				readings[id] = rd
-			}
-		}
-	}
-	return readings
+	return handlertest.Drive(r.Context(), r.h, place, targets)[0]
 }
 
 // count returns how many requests of an operation were made.
@@ -146,7 +95,7 @@ func TestLifecycle(t *testing.T) {
 			time.Sleep(time.Minute)
 			target := handlers.Target{ID: task}
 			tried := handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}
-			if later := r.h.Judge(target, tried, r.read([]handlers.Target{target})[task]); later.Status != row.later {
+			if later := r.h.Judge(target, tried, handlertest.Read(r.Context(), r.h, place, []handlers.Target{target})[0]); later.Status != row.later {
 				t.Errorf("%s, a minute later: %+v, want %s", about, later, row.later)
 			}
 		})
@@ -257,13 +206,13 @@ func TestOneUnknownAmong50(t *testing.T) {
 					r.put("SUCCEEDED", "", targets[i].ID)
 				}
 			}
-			readings := r.read(targets)
+			readings := handlertest.Read(r.Context(), r.h, place, targets)
 			for i, target := range targets {
 				want := handlers.AlreadyEnded
 				if i == unknown {
 					want = handlers.NotFound
 				}
-				if a := r.h.Judge(target, handlers.Tried{}, readings[target.ID]); a.Status != want {
+				if a := r.h.Judge(target, handlers.Tried{}, readings[i]); a.Status != want {
 					t.Errorf("unknown task %d: task %d came to %+v, want %s", unknown, i, a, want)
 				}
 			}

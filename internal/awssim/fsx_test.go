@@ -19,7 +19,6 @@ func withFSx(t *testing.T, o awssim.Options, test func(*box, *fsx.Client)) {
 	t.Helper()
 	inBubble(t, o, func(b *box) {
 		cfg := once(b.Config())
-		cfg.HTTPClient = readOnly{cfg.HTTPClient}
 		test(b, fsx.NewFromConfig(cfg))
 	})
 }

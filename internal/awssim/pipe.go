@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -82,8 +83,24 @@ func (s *Sim) Config() aws.Config {
 		Region:       s.options.Region,
 		Credentials:  s.Credentials(s.options.Account),
 		BaseEndpoint: aws.String(pipeBase),
-		HTTPClient:   &http.Client{Transport: s.pipeClient},
+		HTTPClient:   &http.Client{Transport: readOnly{s.pipeClient}},
 	}
+}
+
+// readOnly hides the WriteTo of request bodies. Of a body that is closed, as the SDK does once
+// an answer begins, smithy-go v1.28.8 has WriteTo return io.EOF, which net/http takes for a
+// failed request: it drops the connection from which the answer is still being read. A server
+// behind a pipe answers soon enough for that.
+type readOnly struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (t readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		hidden := *r // a RoundTripper must not change its request
+		hidden.Body = struct{ io.ReadCloser }{r.Body}
+		r = &hidden
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // Credentials returns credentials whose calls run in an account.

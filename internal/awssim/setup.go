@@ -14,6 +14,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
+	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
 
@@ -56,6 +57,12 @@ type Workflow = swf.Run
 
 // WorkflowEnding is how a workflow execution closes by itself.
 type WorkflowEnding = swf.Ending
+
+// Execution is an execution of a Step Functions state machine; see the stepfunctions package.
+type Execution = stepfunctions.Execution
+
+// ExecutionEnding is how an execution of a state machine ends by itself.
+type ExecutionEnding = stepfunctions.Ending
 
 // Message is a message as it lies on a queue.
 type Message = sqs.Message
@@ -252,3 +259,11 @@ func (s *Sim) PutWorkflows(runs ...Workflow) {
 func (s *Sim) Workflow(domain, workflowID, runID string) (_ Workflow, ok bool) {
 	return s.swf.Run(s.options.Account, s.options.Region, domain, workflowID, runID)
 }
+
+// PutExecutions puts executions of Step Functions in, or replaces those with the same ARN,
+// which names their account and region.
+func (s *Sim) PutExecutions(executions ...Execution) { s.sfn.Put(executions...) }
+
+// Execution returns an execution of Step Functions as it stands now; ok is false where there
+// is none.
+func (s *Sim) Execution(arn string) (_ Execution, ok bool) { return s.sfn.Execution(arn) }

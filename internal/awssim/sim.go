@@ -20,6 +20,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/service"
 	"github.com/rescindhq/rescind/internal/awssim/sns"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
+	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
 	"github.com/rescindhq/rescind/internal/awssim/sts"
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
@@ -53,6 +54,8 @@ type Options struct {
 	FSx fsx.Options
 	// IoT says how IoT job executions behave.
 	IoT iot.Options
+	// StepFunctions says how Step Functions answers where AWS does not say.
+	StepFunctions stepfunctions.Options
 	// SWF says how the deciders of SWF workflows behave.
 	SWF swf.Options
 }
@@ -75,6 +78,7 @@ type Sim struct {
 	fsx   *fsx.FSx
 	iot   *iot.IoT
 	swf   *swf.SWF
+	sfn   *stepfunctions.StepFunctions
 
 	server     *http.Server
 	background sync.WaitGroup // servers
@@ -111,6 +115,7 @@ func New(o Options) *Sim {
 	s.fsx = fsx.New(o.FSx)
 	s.iot = iot.New(o.IoT)
 	s.swf = swf.New(o.SWF)
+	s.sfn = stepfunctions.New(o.StepFunctions)
 	s.register(s.sqs.Service())
 	s.register(s.sns.Service())
 	s.register(s.sts.Service())
@@ -119,6 +124,7 @@ func New(o Options) *Sim {
 	s.register(s.fsx.Service())
 	s.register(s.iot.Service())
 	s.register(s.swf.Service())
+	s.register(s.sfn.Service())
 	// No timeouts: a connection that the server closes for being idle would now and then be
 	// the one that a client has just chosen, and look like a fault that nobody asked for.
 	s.server = &http.Server{Handler: s.Handler()}

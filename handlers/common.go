@@ -1,0 +1,52 @@
+package handlers
+
+// This file holds what more than one service's handler does in the same way.
+
+// NoAnswer is the error of a target of which an answer that did come says nothing readable:
+// the request arrived, and what it did nobody knows. message says what was missing.
+func NoAnswer(message string) *Error {
+	return &Error{Class: Unanswered, Code: "Unanswered", Message: message}
+}
+
+// Refusal is the answer for a target that an error befell: denied where AWS refused for want
+// of permission, and otherwise without a status.
+func Refusal(e *Error, requestID string) Answer {
+	a := Answer{Err: e, RequestID: requestID}
+	if e.Class == NotAuthorized {
+		a.Status = Denied
+	}
+	return a
+}
+
+// Fill returns n results that all say the same: those of a request that came to one thing as
+// a whole.
+func Fill[R any](n int, r R) []R {
+	rs := make([]R, n)
+	for i := range rs {
+		rs[i] = r
+	}
+	return rs
+}
+
+// IDs returns the ids of targets, in their order.
+func IDs(targets []Target) []string {
+	ids := make([]string, len(targets))
+	for i, t := range targets {
+		ids[i] = t.ID
+	}
+	return ids
+}
+
+// JudgeAlive completes the answer for a target that has not ended and shows no sign of a
+// cancel: accepted where AWS took a call, else AWS's refusal as its last word, else nothing.
+func JudgeAlive(a *Answer, tried Tried) {
+	switch {
+	case tried.Taken:
+		a.Status = Accepted
+	case tried.Refusal == nil:
+	case tried.Refusal.Class == NotAuthorized:
+		a.Status, a.Err = Denied, tried.Refusal
+	default:
+		a.Status, a.Err = Failed, tried.Refusal
+	}
+}

@@ -1,0 +1,62 @@
+// Package peers holds AWS in a box to outside judges; it is tests alone.
+//
+// One suite over SQS and SNS, in which each test says what a page of AWS's documentation says,
+// is put unchanged to the box, to fauxqs (npm) and to moto_server (Python); what moto knows of
+// Batch and IoT is asked of it too. Watermill's suite runs on worker/queue over both. The aws
+// CLI makes every call of the box that stops something or reads what became of it, and reads
+// every answer and error. What is absent is skipped aloud; RESCIND_REQUIRE_PEERS=1 makes that a
+// failure. .ci/peers installs what can be installed.
+//
+// # Where a peer is not AWS
+//
+// Here fauxqs 2.4.1 and moto 5.2.1 do otherwise than AWS documents (the test names the page),
+// and AWS in a box follows the page, where it is not named itself. These tests are left out for that peer alone, and say so
+// when they run; one in which the peer does not differ any more fails until its row is gone.
+//
+//	awssim: a batch published of which one structure is unknown: takes any structure for none
+//	fauxqs: a queue is made once: says QueueNameExists where AWS's query error is QueueAlreadyExists
+//	fauxqs: an unknown attribute is refused: leaves it out of the answer
+//	fauxqs: an attribute out of bounds is refused: puts AWS.SimpleQueueService. before the code
+//	fauxqs: an empty body: puts AWS.SimpleQueueService. before the code
+//	fauxqs: a body with a control character: puts AWS.SimpleQueueService. before the code
+//	fauxqs: too large for the queue: puts AWS.SimpleQueueService. before the code
+//	fauxqs: the largest message: puts AWS.SimpleQueueService. before the code
+//	fauxqs: extended beyond twelve hours: puts AWS.SimpleQueueService. before the code
+//	fauxqs: a body beyond the basic plane: refuses characters above U+FFFD
+//	fauxqs: a group on a standard queue: forgets the group
+//	fauxqs: a group on a standard topic: forgets the group
+//	fauxqs: deleting by a handle that is none: says yes
+//	fauxqs: deleting a batch of which one handle is none: says yes
+//	fauxqs: released by a handle that is none: says MessageNotInflight
+//	fauxqs: deleted while it is visible again: says yes and keeps it
+//	fauxqs: a dead letter tells its source: does not tell it
+//	fauxqs: the sources of a dead-letter queue: has no such operation
+//	fauxqs: * of an id of 81 letters: takes it
+//	fauxqs: a batch of which one message is delayed too long: takes it
+//	fauxqs: filter policy {"tags":?"blue"?}: does not look into a String.Array
+//	fauxqs: raw delivery of eleven attributes: delivers it
+//	fauxqs: a message for each protocol: delivers the whole of it
+//	fauxqs: a batch published of which one message is bad: publishes an empty message
+//	fauxqs: a batch published too long in all: publishes it
+//	fauxqs: a batch published of which one structure is unknown: takes any structure for none
+//	moto: an attribute out of bounds is refused: sets it
+//	moto: an empty body: takes it
+//	moto: a body with a control character: takes it
+//	moto: a batch of which one message is bad: takes a control character
+//	moto: a batch of which one message is delayed too long: writes SenderFault as a string, which no SDK reads
+//	moto: ChangeMessageVisibilityBatch of *: looks at no bound
+//	moto: DeleteMessageBatch of eleven: looks for repeated handles, and at no other bound
+//	moto: DeleteMessageBatch of an id *: looks for repeated handles, and at no other bound
+//	moto: released twice: says yes
+//	moto: a handle that is not the newest deletes nothing: deletes, which AWS leaves open
+//	moto: a dead letter tells its source: does not tell it
+//	moto: filter policy *equals-ignore-case*: has no such matcher
+//	moto: raw delivery of eleven attributes: delivers it
+//	moto: the signature's version by default: writes 2
+//	moto: an empty message: publishes it
+//	moto: a batch published of which one message is bad: publishes an empty message
+//	moto: a batch published too long in all: publishes it
+//	moto: PublishBatch of no entry: says yes
+//	moto: PublishBatch of an id with a space: takes it
+//	moto: cancelling an IoT execution that nobody knows: breaks with a 500
+package peers
