@@ -12,17 +12,19 @@ import (
 	"github.com/rescindhq/rescind/worker"
 )
 
-// cancelSteps is a command for steps of one cluster.
-func cancelSteps(id, cluster string, steps ...string) string {
+const cluster = "j-A"
+
+// cancelSteps is a command for steps of the cluster.
+func cancelSteps(id string, steps ...string) string {
 	return fmt.Sprintf(`{"id":%q,"action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":["%s"]}}`,
 		id, cluster, strings.Join(steps, `","`))
 }
 
-// steps puts n PENDING steps on a cluster and returns their ids.
-func (r *rig) steps(cluster string, n int) []string {
+// steps puts n PENDING steps on the cluster and returns their ids.
+func (r *rig) steps(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("s-%s%04d", cluster[2:], i)
+		ids[i] = fmt.Sprintf("s-%04d", i)
 		r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: ids[i]})
 	}
 	return ids
@@ -30,8 +32,8 @@ func (r *rig) steps(cluster string, n int) []string {
 
 func TestOneCommandOver256StepsIsOneCall(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		ids := r.steps("j-A", 256)
-		r.send(cancelSteps("all", "j-A", ids...))
+		ids := r.steps(256)
+		r.send(cancelSteps("all", ids...))
 		d := r.settled(1, time.Minute)["all"]
 		if d.Status != handlers.Accepted || d.Verdict != handlers.Pending || d.Counts[handlers.Accepted] != 256 {
 			t.Errorf("got %s/%s %v", d.Status, d.Verdict, d.Counts)
@@ -50,11 +52,11 @@ func TestOneCommandOver256StepsIsOneCall(t *testing.T) {
 func TestTargetsThatEndDifferentlyMakeAPartialOutcome(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.sim.PutSteps(
-			awssim.Step{Cluster: "j-A", ID: "s-PENDING", State: "PENDING"},
-			awssim.Step{Cluster: "j-A", ID: "s-CANCELLED", State: "CANCELLED"},
-			awssim.Step{Cluster: "j-A", ID: "s-COMPLETED", State: "COMPLETED"},
+			awssim.Step{Cluster: cluster, ID: "s-PENDING", State: "PENDING"},
+			awssim.Step{Cluster: cluster, ID: "s-CANCELLED", State: "CANCELLED"},
+			awssim.Step{Cluster: cluster, ID: "s-COMPLETED", State: "COMPLETED"},
 		)
-		r.send(cancelSteps("some", "j-A", "s-PENDING", "s-CANCELLED", "s-COMPLETED"))
+		r.send(cancelSteps("some", "s-PENDING", "s-CANCELLED", "s-COMPLETED"))
 		d := r.settled(1, time.Minute)["some"]
 		want := map[handlers.Status]int{handlers.Accepted: 1, handlers.AlreadyCancelled: 1, handlers.AlreadyEnded: 1}
 		if d.Status != handlers.Partial || d.Verdict != handlers.Pending || fmt.Sprint(d.Counts) != fmt.Sprint(want) {
@@ -66,9 +68,9 @@ func TestTargetsThatEndDifferentlyMakeAPartialOutcome(t *testing.T) {
 func TestAnUnknownIDSpoilsNobodyElse(t *testing.T) {
 	t.Run("among 256 steps of one command", func(t *testing.T) {
 		inBubble(t, func(r *rig) {
-			ids := r.steps("j-A", 255)
+			ids := r.steps(255)
 			ids = append(ids[:100], append([]string{"s-UNKNOWN"}, ids[100:]...)...)
-			r.send(cancelSteps("all", "j-A", ids...))
+			r.send(cancelSteps("all", ids...))
 			d := r.settled(1, time.Hour)["all"]
 			if d.Counts[handlers.Accepted] != 255 || d.Counts[handlers.NotFound] != 1 || d.Status != handlers.Partial {
 				t.Errorf("got %s %v", d.Status, d.Counts)
@@ -99,17 +101,17 @@ func TestAThrottleInTheMiddleAndAStopLoseNoResult(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		// One bad id has the call refused and run in halves; the quota lets the first few through
 		// and throttles the rest, and the worker is stopped meanwhile.
-		ids := r.steps("j-A", 64)
+		ids := r.steps(64)
 		ids[40] = "s-UNKNOWN"
 		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 0.05, Burst: 3})
-		r.send(cancelSteps("all", "j-A", ids...))
+		r.send(cancelSteps("all", ids...))
 		time.Sleep(30 * time.Second)
 		r.must(r.stop())
 		if n := len(r.outcomes()); n != 0 {
 			t.Fatalf("%d outcomes before the stop: the test shows nothing", n)
 		}
 		before := 0
-		for _, s := range r.sim.Steps("j-A") {
+		for _, s := range r.sim.Steps(cluster) {
 			if s.State != "PENDING" {
 				before++
 			}
