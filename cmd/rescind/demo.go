@@ -64,7 +64,7 @@ func demoOptions(seed uint64) awssim.Options {
 			"batch:*":                        {Broken: 0.05},
 			"batch:CancelJobs":               often,
 			"batch:TerminateJobs":            often,
-			"elasticmapreduce:CancelSteps":   {Broken: 0.05, Lost: 0.02},
+			"elasticmapreduce:CancelSteps":   {Broken: 0.05, Lost: 0.01},
 			"fsx:*":                          seldom,
 			"iot:*":                          seldom,
 			"swf:*":                          seldom,
@@ -93,7 +93,9 @@ func (c *demoCmd) Run(ctx context.Context, s streams) (err error) {
 		return err
 	}
 	d := &demo{box: b, orders: newFleet(b.sim, c.Seed).orders(c.Targets), tally: newTally(), began: time.Now()}
-	fmt.Fprintf(s.err, "Sending %d commands for %d targets of %d services to a worker on AWS in a box.\n", len(d.orders), c.Targets, len(parts()))
+	fmt.Fprintf(s.err, "Sending %d commands for %d targets of %d services to a worker on AWS in a box. Its quotas are those that\n"+
+		"AWS publishes, but that most of Batch's and of SWF's burst is taken by others, as the worker will find out.\n",
+		len(d.orders), c.Targets, len(parts()))
 	stopProgress := d.progress(s)
 	err = d.run(ctx)
 	stopProgress()

@@ -167,5 +167,9 @@ func stock(t *testing.T, sim *awssim.Sim) *strings.Replacer {
 		awssim.Task{ID: "task-0123456789abcde00"}, awssim.Task{ID: "task-0123456789abcde01"},
 		awssim.Task{ID: "task-0123456789abcde02", State: "SUCCEEDED"},
 	)
+	sim.PutExecutions(
+		awssim.Execution{ARN: "arn:aws:states:us-east-1:123456789012:execution:machine:stopped"},
+		awssim.Execution{ARN: "arn:aws:states:us-east-1:123456789012:execution:machine:read"},
+	)
 	return queues(t, sim)
 }

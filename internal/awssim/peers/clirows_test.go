@@ -21,7 +21,7 @@ func queues(t *testing.T, sim *awssim.Sim) *strings.Replacer {
 	}
 	client := sqs.NewFromConfig(sim.Config())
 	var receipts []string
-	for _, name := range []string{"sent-to", "received", "deleted", "released", "purged", "read"} {
+	for _, name := range []string{"sent-to", "received", "deleted", "released", "purged", "read", "subscribed"} {
 		url, err := sim.CreateQueue(name, nil)
 		must(err)
 		must(sim.Send(url, "hello"))
@@ -97,6 +97,10 @@ var cliRows = []row{
 	{line: "fsx cancel-data-repository-task --task-id task-0123456789abcdeff", code: "DataRepositoryTaskNotFound"},
 	{line: "fsx describe-data-repository-tasks --task-ids task-0123456789abcde01", answer: of("DataRepositoryTasks.0.Lifecycle", "EXECUTING", "DataRepositoryTasks.0.CreationTime", "")},
 
+	{line: "stepfunctions stop-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:stopped --cause budget", answer: of("stopDate", "")},
+	{line: "stepfunctions stop-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:nobody", code: "ExecutionDoesNotExist"},
+	{line: "stepfunctions describe-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:read", answer: of("status", "RUNNING", "startDate", "")},
+
 	{line: "sqs create-queue --queue-name made --attributes VisibilityTimeout=60", answer: of("QueueUrl", "")},
 	{line: "sqs get-queue-url --queue-name read", answer: of("QueueUrl", "")},
 	{line: "sqs get-queue-url --queue-name nobody-made-it", code: "AWS.SimpleQueueService.NonExistentQueue"},
@@ -111,7 +115,7 @@ var cliRows = []row{
 	{line: "sqs purge-queue --queue-url QUEUES/purged"},
 
 	{line: "sns create-topic --name made", answer: of("TopicArn", "")},
-	{line: "sns subscribe --topic-arn TOPICS:topic --protocol sqs --notification-endpoint arn:aws:sqs:us-east-1:123456789012:read", answer: of("SubscriptionArn", "")},
+	{line: "sns subscribe --topic-arn TOPICS:topic --protocol sqs --notification-endpoint arn:aws:sqs:us-east-1:123456789012:subscribed", answer: of("SubscriptionArn", "")},
 	{line: "sns publish --topic-arn TOPICS:topic --message hello", answer: of("MessageId", "")},
 	{line: "sns publish-batch --topic-arn TOPICS:topic --publish-batch-request-entries Id=a,Message=hello", answer: of("Successful.0.Id", "a", "Failed", "[]")},
 	{line: "sns publish --topic-arn TOPICS:nobody-made-it --message hello", code: "NotFound"},

@@ -50,9 +50,12 @@ func plantInMoto(t *testing.T, url string) (job string) {
 		w.must(err)
 		_, err = w.batch.RegisterJobDefinition(w.ctx, &batch.RegisterJobDefinitionInput{
 			JobDefinitionName: aws.String("peers"), Type: types.JobDefinitionTypeContainer,
-			ContainerProperties: &types.ContainerProperties{Image: aws.String("busybox"), ResourceRequirements: []types.ResourceRequirement{
-				{Type: types.ResourceTypeVcpu, Value: aws.String("1")}, {Type: types.ResourceTypeMemory, Value: aws.String("4")},
-			}},
+			ContainerProperties: &types.ContainerProperties{
+				Image: aws.String("busybox"),
+				// What has replaced these two, moto answers as 1.0, which no SDK reads.
+				Vcpus:  aws.Int32(1), //nolint:staticcheck
+				Memory: aws.Int32(4), //nolint:staticcheck
+			},
 		})
 		w.must(err)
 		submitted, err := w.batch.SubmitJob(w.ctx, &batch.SubmitJobInput{JobName: aws.String("peers"), JobQueue: aws.String("peers"), JobDefinition: aws.String("peers")})
