@@ -117,6 +117,10 @@ func (s *Sim) Messages(queue string) []Message { return s.sqs.Messages(s.QueueAR
 // Depth counts what is on a queue (URL, ARN or name).
 func (s *Sim) Depth(queue string) Depth { return s.sqs.Depth(s.QueueARN(queue)) }
 
+// EndLeases makes every message in flight on a queue (URL, ARN or name) visible, as the end of
+// its visibility timeout would: for tests in real time, which need not wait for it.
+func (s *Sim) EndLeases(queue string) { s.sqs.EndLeases(s.QueueARN(queue)) }
+
 // Send puts messages without attributes on a queue (URL, ARN or name).
 func (s *Sim) Send(queue string, bodies ...string) error {
 	for _, body := range bodies {

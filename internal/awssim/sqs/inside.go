@@ -89,3 +89,24 @@ func (s *SQS) Depth(arn string) Depth {
 	q.advance(time.Now())
 	return Depth{Visible: q.visible.n, InFlight: q.inFlight, Delayed: q.later.Len() - q.inFlight}
 }
+
+// EndLeases makes every message in flight on the queue of an ARN visible, as the end of its
+// visibility timeout would. Receipt handles that were given out go on meaning what they mean
+// then.
+func (s *SQS) EndLeases(arn string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[arn]
+	if q == nil {
+		return
+	}
+	now := time.Now()
+	for _, m := range sortedBySerial(q) {
+		if m.state == inFlight {
+			m.until = now
+			q.later.move(m)
+		}
+	}
+	q.advance(now)
+	s.wakeLocked(q, now)
+}
