@@ -4,44 +4,43 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	pretty "github.com/jedib0t/go-pretty/v6/table"
+	align "github.com/jedib0t/go-pretty/v6/text"
 )
 
 // table writes rows in columns, so many of them aligned to the left and the others, numbers, to
 // the right. The first row is the head; a nil row is a rule across.
 func table(w io.Writer, left int, rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+	t := pretty.NewWriter()
+	t.SetOutputMirror(w)
+	t.SuppressTrailingSpaces()
+	style := pretty.StyleLight
+	style.Options = pretty.Options{}
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	columns := make([]pretty.ColumnConfig, len(rows[0]))
+	for i := range columns {
+		columns[i] = pretty.ColumnConfig{Number: i + 1, Align: align.AlignRight}
+		if i < left {
+			columns[i].Align = align.AlignLeft
 		}
 	}
-	across := 2 * (len(widths) - 1)
-	for _, width := range widths {
-		across += width
-	}
+	t.SetColumnConfigs(columns)
 	for _, row := range rows {
 		if row == nil {
-			fmt.Fprintln(w, strings.Repeat("─", across))
+			t.AppendSeparator()
 			continue
 		}
-		var b strings.Builder
+		cells := make(pretty.Row, len(row))
 		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i > 0 {
-				b.WriteString("  ")
-			}
-			if i < left {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString(pad + cell)
-			}
+			cells[i] = cell
 		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		t.AppendRow(cells)
 	}
+	t.Render()
 }
 
 // barWidth is that of the progress bar, in characters.
@@ -58,9 +57,9 @@ func bar(done, whole int) string {
 
 // printJSON writes one JSON value and a line's end. What is nil is written as empty.
 func printJSON(w io.Writer, v any) error {
-	text, err := json.Marshal(v, json.Deterministic(true), json.FormatNilSliceAsNull(false), jsontext.AllowInvalidUTF8(true))
+	line, err := json.Marshal(v, json.Deterministic(true), json.FormatNilSliceAsNull(false), jsontext.AllowInvalidUTF8(true))
 	if err == nil {
-		_, err = fmt.Fprintln(w, string(text))
+		_, err = fmt.Fprintln(w, string(line))
 	}
 	if err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
