@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -16,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
@@ -154,17 +154,20 @@ func (w *Worker) inspect(ctx context.Context, url string) (queueFacts, error) {
 	return f, nil
 }
 
-// whoAmI asks STS for the worker's own account. An endpoint that answers but does not
-// offer STS leaves it to what is known already, if anything is.
+// whoAmI asks STS for the worker's own account. An endpoint that answers but does not offer
+// STS, as an emulator may, leaves it to what is known already, if anything is.
 func whoAmI(ctx context.Context, o Options) (string, error) {
 	out, err := sts.NewFromConfig(o.AWS).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	var answered smithy.APIError
-	switch {
-	case err == nil:
+	if err == nil {
 		return aws.ToString(out.Account), nil
-	case errors.As(err, &answered) && o.Account != "":
-		o.Log.Warn("STS does not say which account this is; taking the queue's", zap.String("account", o.Account), zap.Error(err))
-		return "", nil
+	}
+	var answered interface{ HTTPStatusCode() int }
+	if errors.As(err, &answered) && o.Account != "" {
+		switch answered.HTTPStatusCode() {
+		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+			o.Log.Warn("STS does not say which account this is; taking the queue's", zap.String("account", o.Account), zap.Error(err))
+			return "", nil
+		}
 	}
 	return "", fmt.Errorf("asking STS which account this is: %w; are credentials and AWS_ENDPOINT_URL right?", err)
 }
