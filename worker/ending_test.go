@@ -138,13 +138,18 @@ func (p poisoned) Claim(ctx context.Context, e ledger.Entry, lease time.Duration
 func TestOneUnreadableRecordStopsNobodyElse(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.must(r.stop())
-		r.startOn(worker.Options{}, func(l ledger.Ledger) ledger.Ledger { return poisoned{l} })
+		r.startOn(worker.Options{GiveUp: time.Hour}, func(l ledger.Ledger) ledger.Ledger { return poisoned{l} })
 		r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
 		r.send(cancelJob("poison", "job"))
 		time.Sleep(time.Second)
 		r.send(r.fleet(100)...)
-		if got := tally(r.settled(101, time.Hour)); got != "cancelled:100 failed:1" {
-			t.Error(got)
+		time.Sleep(time.Minute)
+		if got := tally(r.outcomes()); got != "cancelled:100" {
+			t.Errorf("after a minute: %s, want the others cancelled and the one held back", got)
+		}
+		d := r.settled(101, 2*time.Hour)["poison"]
+		if d.Status != handlers.Failed || d.Code != "Internal" || d.Action != "batch:CancelJob" {
+			t.Errorf("got %s %s %q of %q", d.Status, d.Code, d.Message, d.Action)
 		}
 		if n := len(r.sim.Messages(r.buried)); n != 1 {
 			t.Errorf("%d messages are buried, want the one whose record cannot be read", n)
@@ -181,22 +186,34 @@ func TestWhatWasBegunIsReadBeforeItIsGivenUp(t *testing.T) {
 }
 
 func TestTheLastReceivesEndACommandAndSaySo(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		r.must(r.stop())
-		r.sim.SetFaults(awssim.Faults{"batch:CancelJobs": {Broken: 1}})
-		var err error
-		r.queue, r.buried, err = r.sim.CreateQueueWithDeadLetters("few", 12, nil)
-		r.must(err)
-		r.start(worker.Options{MinReceives: 1, Patience: 10 * time.Second})
-		r.send(r.fleet(1)...)
-		d := r.settled(1, 3*time.Hour)["c-0"]
-		if d.Status != handlers.Failed || d.Code != "GaveUp" || !strings.Contains(d.Message, "receive 3 of 12") {
-			t.Errorf("got %s %s %q", d.Status, d.Code, d.Message)
-		}
-		if n := len(r.sim.Messages(r.buried)); n != 0 {
-			t.Errorf("the queue buried %d messages", n)
-		}
-	})
+	for _, row := range []struct {
+		fault awssim.Fault
+		want  handlers.Status
+		code  string
+		says  string
+	}{
+		// The look at the end finds a job that nothing has touched.
+		{awssim.Fault{Broken: 1}, handlers.Failed, "GaveUp", "receive 3 of 12"},
+		// And one that a call of ours has stopped, though no answer ever came.
+		{awssim.Fault{Lost: 1}, handlers.Cancelled, "", ""},
+	} {
+		inBubble(t, func(r *rig) {
+			r.must(r.stop())
+			r.sim.SetFaults(awssim.Faults{"batch:CancelJobs": row.fault})
+			var err error
+			r.queue, r.buried, err = r.sim.CreateQueueWithDeadLetters("few", 12, nil)
+			r.must(err)
+			r.start(worker.Options{MinReceives: 1, Patience: 10 * time.Second})
+			r.send(r.fleet(1)...)
+			d := r.settled(1, 3*time.Hour)["c-0"]
+			if d.Status != row.want || d.Code != row.code || !strings.Contains(d.Message, row.says) {
+				t.Errorf("got %s %s %q", d.Status, d.Code, d.Message)
+			}
+			if n := len(r.sim.Messages(r.buried)); n != 0 {
+				t.Errorf("the queue buried %d messages", n)
+			}
+		})
+	}
 }
 
 func TestQueuesThatWouldLoseCommandsAreRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -125,11 +126,40 @@ func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicE
 	})
 }
 
+// unreadable holds a message back whose record in the ledger this worker cannot read: another
+// one may, such as the newer version that wrote it. When no time is left, the command ends
+// without the ledger.
+func (r *road) unreadable(ctx context.Context, l *queue.Lease, c *command.Command, why error) {
+	r.log.Error("the ledger's record of a command cannot be read", zap.String("command", c.ID), zap.String("message", l.MessageID), zap.Error(why))
+	age := r.giveUps[l.QueueURL]
+	if !lastChance(l) && (age <= 0 || time.Since(l.SentAt) < age) {
+		l.Release(releaseMost)
+		return
+	}
+	key := c.Key()
+	if c.ID == "" {
+		key = "msg:" + l.MessageID
+	}
+	d := r.about(l, c)
+	d.Status, d.Verdict = handlers.Failed, handlers.NotStopped
+	d.Code, d.Message = outcome.CodeInternal, why.Error()
+	o, err := r.tell(key, d)
+	if err != nil {
+		l.Release(releaseMost)
+		return
+	}
+	r.report(ctx, l, o, &queue.Mark{Reason: outcome.CodeInternal + ": " + why.Error(), CommandID: c.ID})
+}
+
 // bury claims a message under its own id, and ends it as last says. Where last has no outcome
 // yet, the message has panicked once more and is released.
 func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) (told, *queue.Mark, error)) {
 	key := "msg:" + l.MessageID
 	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
+	if errors.Is(err, ledger.ErrUnreadable) {
+		r.unreadable(ctx, l, &command.Command{}, err)
+		return
+	}
 	if err != nil {
 		l.Release(0)
 		return

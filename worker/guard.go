@@ -10,6 +10,9 @@ import (
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
+// codePolicyDenied is the code of what policy, not AWS, denied.
+const codePolicyDenied = "PolicyDenied"
+
 // refusal is why a command is not to be called (any more).
 type refusal struct {
 	status  handlers.Status
@@ -49,9 +52,12 @@ func (r *road) guard(j *journey, now time.Time) *refusal {
 	return nil
 }
 
-// keptBy is the refusal that time running out comes to; nil for every other reason.
+// keptBy is the refusal that time running out comes to, or receives running out; nil for every
+// other reason.
 func (r *road) keptBy(j *journey, why error) *refusal {
 	switch {
+	case errors.Is(why, errPatience) && lastChance(j.lease):
+		return gaveUp(fmt.Sprintf("the queue would have buried the message (receive %d of %d)", j.lease.ReceiveCount, j.lease.MaxReceives))
 	case errors.Is(why, errExpired):
 		return expired(j.command.ExpiresAt)
 	case errors.Is(why, errGaveUp):
@@ -61,7 +67,7 @@ func (r *road) keptBy(j *journey, why error) *refusal {
 }
 
 func deniedByPolicy(field, message string) *refusal {
-	return &refusal{status: handlers.Denied, verdict: handlers.NotRun, code: "PolicyDenied", message: field + ": " + message}
+	return &refusal{status: handlers.Denied, verdict: handlers.NotRun, code: codePolicyDenied, message: field + ": " + message}
 }
 
 func expired(at time.Time) *refusal {

@@ -177,7 +177,7 @@ func (l *lanes) cancel(call handlers.Call[handlers.Answer], at handlers.Place) f
 		answered = true
 		verdicts := make([]lane.Verdict, len(batch))
 		for i, same := range batch {
-			verdicts[i] = lane.Done
+			verdicts[i] = lane.Skipped
 			for _, t := range same {
 				if t.stands() {
 					verdicts[i] = t.answered(*answers[i])

@@ -43,7 +43,7 @@ func (m *memory) insist(ctx context.Context, do func() error) error {
 			return err
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if n == 0 {
 			m.log.Warn("ledger is failing; nothing new is received until it answers", zap.Error(err))
@@ -52,7 +52,7 @@ func (m *memory) insist(ctx context.Context, do func() error) error {
 		select {
 		case <-time.After(retryAfter(n)):
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

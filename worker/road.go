@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -100,7 +99,7 @@ func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, c
 		claim, err = r.memory.claim(ctx, entry)
 	}
 	if errors.Is(err, ledger.ErrUnreadable) {
-		r.broken(ctx, l, &lane.PanicError{Value: err})
+		r.unreadable(ctx, l, c, err)
 		return nil, claim, true
 	}
 	if err != nil {
@@ -138,9 +137,17 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 		}
 	}
 	err := r.look(ctx, j, kept)
-	tooOld := !j.giveUp.IsZero() && !time.Now().Before(j.giveUp)
-	if errors.Is(err, errGaveUp) || errors.Is(err, errPatience) && tooOld {
-		r.giveUp(j, r.keptBy(j, errGaveUp))
+	why := r.keptBy(j, err)
+	if why == nil && errors.Is(err, errPatience) {
+		// The last look has failed too: what ended the calls ends the command, unless that was
+		// another matter than time.
+		why = kept
+		if kept == nil || kept.code != outcome.CodeGaveUp {
+			why = r.keptBy(j, j.over(time.Now()))
+		}
+	}
+	if why != nil && why.code == outcome.CodeGaveUp {
+		giveUp(j, why)
 		return nil
 	}
 	return err
@@ -149,7 +156,7 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 // call sends the targets that AWS has not answered for yet through the lane of the
 // action's cancelling call, and judges the answers.
 func (r *road) call(ctx context.Context, j *journey) error {
-	ctx, stop := bounded(ctx, j, j.command.ExpiresAt, j.giveUp)
+	ctx, stop := bounded(ctx, j.patience, j.command.ExpiresAt, j.giveUp)
 	defer stop()
 	if err := r.resolve(ctx, j); err != nil {
 		return err
@@ -190,11 +197,11 @@ func (r *road) resolve(ctx context.Context, j *journey) error {
 // look reads the state of the targets whose answers did not tell, and judges it. Where time
 // ran out, kept is set, and one last look is taken all the same.
 func (r *road) look(ctx context.Context, j *journey, kept *refusal) error {
-	giveUp := j.giveUp
+	patience, giveUp := j.patience, j.giveUp
 	if kept != nil {
-		giveUp = time.Time{}
+		patience, giveUp = time.Now().Add(r.o.Patience), time.Time{}
 	}
-	ctx, stop := bounded(ctx, j, time.Time{}, giveUp)
+	ctx, stop := bounded(ctx, patience, time.Time{}, giveUp)
 	defer stop()
 	unknown := make([]*target, 0, len(j.targets))
 	for _, t := range j.targets {
@@ -239,8 +246,8 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 
 // bounded ends a context when a journey has to stop waiting, with why as its cause: after its
 // patience, at its expiry or at its give-up age, where those are not zero.
-func bounded(ctx context.Context, j *journey, expiry, giveUp time.Time) (context.Context, context.CancelFunc) {
-	at, why := j.patience, errPatience
+func bounded(ctx context.Context, patience, expiry, giveUp time.Time) (context.Context, context.CancelFunc) {
+	at, why := patience, errPatience
 	if !giveUp.IsZero() && giveUp.Before(at) {
 		at, why = giveUp, errGaveUp
 	}
@@ -251,17 +258,23 @@ func bounded(ctx context.Context, j *journey, expiry, giveUp time.Time) (context
 }
 
 // giveUp ends what is not ended: accepted where AWS took it, failed where it did not.
-func (r *road) giveUp(j *journey, why *refusal) {
+func giveUp(j *journey, why *refusal) {
 	for _, t := range j.targets {
 		if t.ended {
 			continue
 		}
 		a := why.answer()
-		if t.taken {
+		switch {
+		case t.taken:
 			a.Status = handlers.Accepted
 			a.Err.Message = "AWS took the request, and whether it stopped was not seen before " + why.message
-		} else {
-			a.Err.Message = "AWS took no request before " + why.message
+		case t.begun:
+			a.Err.Message = "no answer shows that AWS took a request before " + why.message
+		default:
+			a.Err.Message = "no request was made before " + why.message
+		}
+		if t.refusal != nil {
+			a.Err.Message += "; AWS's last refusal was " + t.refusal.Error()
 		}
 		a.RequestID = t.answer.RequestID
 		t.end(a)
@@ -324,10 +337,6 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 	case errors.Is(why, ledger.ErrFenced):
 		j.lease.Release(time.Second)
 		return
-	case errors.Is(why, errPatience) && r.lastChance(j.lease):
-		r.giveUp(j, gaveUp(fmt.Sprintf("the queue would have buried the message (receive %d of %d)", j.lease.ReceiveCount, j.lease.MaxReceives)))
-		r.end(ctx, j)
-		return
 	}
 	delay := time.Duration(0)
 	if errors.Is(why, errPatience) {
@@ -343,7 +352,7 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 }
 
 // lastChance says that the queue would bury the message soon if it were released.
-func (r *road) lastChance(l *queue.Lease) bool {
+func lastChance(l *queue.Lease) bool {
 	return l.MaxReceives > 0 && l.MaxReceives-l.ReceiveCount < lastReceives
 }
 

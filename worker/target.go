@@ -48,6 +48,9 @@ func (t *target) restore(p ledger.Progress) {
 		if known.Code != "" {
 			t.answer.Err = &handlers.Error{Code: known.Code, Message: known.Message}
 		}
+		if known.Code == codePolicyDenied {
+			t.verdict = handlers.NotRun // policy refused it, not AWS
+		}
 	}
 }
 

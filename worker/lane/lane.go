@@ -21,6 +21,9 @@ const (
 	// Refused says that the request as a whole was refused for what may be one item's fault. It is
 	// run again in halves; for an item alone it is as good as Done.
 	Refused
+	// Skipped says that the item was left out of the request: it has its answer, and the
+	// service has said nothing.
+	Skipped
 )
 
 // ErrDraining is returned for items that had not begun when the lane was drained.

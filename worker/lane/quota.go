@@ -17,6 +17,8 @@ const (
 	increasePerSecond = 0.1
 	// Where no rate is configured, the learned one grows by this factor each second.
 	growthPerSecond = 1.25
+	// A learned rate above this is no limit any more.
+	noLimit = 1e6
 	// The allowed rate never falls below this share of the configured one, nor below slowest:
 	// a call in ten seconds, a fifth of the slowest published refill (EMR's, facts/aws.json).
 	floor   = 1.0 / 64
@@ -93,6 +95,9 @@ func (q *Quota) refill(now time.Time) {
 		// Nothing says where to stop; that nothing is throttled does. From a low estimate the
 		// way up must not take minutes.
 		q.rate = math.Max(q.rate*math.Pow(growthPerSecond, math.Min(passed, 10)), q.rate+passed)
+		if q.rate > noLimit {
+			q.rate = 0
+		}
 	case q.rate < q.limit:
 		q.rate = math.Min(q.limit, q.rate+passed*increasePerSecond*q.limit)
 	}

@@ -103,7 +103,7 @@ func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *P
 // judgeLocked does with each share of a request what its verdict asks for.
 func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panicked *PanicError) {
 	var again, halve []*share[T]
-	throttled, unavailable := 0, 0
+	throttled, unavailable, skipped := 0, 0, 0
 	for i, s := range b.shares {
 		verdict := Refused
 		if panicked == nil {
@@ -111,6 +111,9 @@ func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panic
 		}
 		switch verdict {
 		case Done:
+			finish(b.shares[i:i+1], nil)
+		case Skipped:
+			skipped++
 			finish(b.shares[i:i+1], nil)
 		case Throttled:
 			throttled++
@@ -125,7 +128,9 @@ func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panic
 	now := time.Now()
 	l.stats.Throttled += throttled
 	l.stats.Unavailable += unavailable
-	l.breaker.note(now, probe, len(b.shares), unavailable, throttled)
+	if asked := len(b.shares) - skipped; asked > 0 {
+		l.breaker.note(now, probe, asked, unavailable, throttled)
+	}
 	if throttled > 0 && len(l.o.Quotas) > 0 {
 		// Nobody says which bucket was empty. The lane's own slows: where it was a shared one,
 		// the other lanes are throttled too and slow by themselves.
