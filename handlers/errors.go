@@ -62,6 +62,16 @@ type Error struct {
 	Class   Class
 	Code    string // AWS's error code; "Unanswered" where there was no answer
 	Message string // AWS's own words
+	// NotRun: AWS refused the request before doing anything, though its class would leave that
+	// open: a credential or a clock was at fault.
+	NotRun bool
+}
+
+// notRun are the Unavailable codes of requests that AWS did not take up.
+var notRun = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "RequestTimeTooSkewed": true,
+	"InvalidSignatureException": true, "SignatureDoesNotMatch": true,
+	"UnrecognizedClientException": true, "InvalidClientTokenId": true,
 }
 
 func (e *Error) Error() string {
@@ -142,7 +152,7 @@ func Classify(err error, codes Codes) (e *Error, id string) {
 	}
 	var api apiError
 	if errors.As(err, &api) && api.ErrorCode() != "" {
-		e = &Error{Code: api.ErrorCode()}
+		e = &Error{Code: api.ErrorCode(), NotRun: notRun[api.ErrorCode()]}
 		var m message
 		if errors.As(err, &m) {
 			e.Message = m.ErrorMessage()

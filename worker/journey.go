@@ -182,6 +182,8 @@ func (j *journey) beginningLocked() ledger.Progress {
 				p.Targets = make(map[string]ledger.TargetProgress)
 			}
 			known.Begun = true
+			// If this worker ends here, nobody will know whether the call arrived.
+			known.Unsure = known.Unsure || known.Status == "" && !known.Taken
 			p.Targets[t.ID] = known
 		}
 	}

@@ -175,15 +175,24 @@ func (l *lanes) cancel(call handlers.Call[handlers.Answer], at handlers.Place) f
 		}()
 		answers := run(ctx, call, at, batch, (*target).stands)
 		answered = true
+		asked := 0
+		for _, a := range answers {
+			if a != nil {
+				asked++
+			}
+		}
 		verdicts := make([]lane.Verdict, len(batch))
+		spent := make(calls)
 		for i, same := range batch {
 			verdicts[i] = lane.Skipped
 			for _, t := range same {
 				if t.stands() {
-					verdicts[i] = t.answered(*answers[i])
+					spent.note(t.journey, answers[i].Err)
+					verdicts[i] = t.answered(*answers[i], asked == 1)
 				}
 			}
 		}
+		spent.count()
 		return verdicts
 	}
 }
@@ -193,13 +202,48 @@ func read(call handlers.Call[handlers.Reading], at handlers.Place) func(context.
 	return func(ctx context.Context, _ string, batch [][]*target) []lane.Verdict {
 		readings := run(ctx, call, at, batch, func(*target) bool { return true })
 		verdicts := make([]lane.Verdict, len(batch))
+		spent := make(calls)
 		for i, same := range batch {
 			for _, t := range same {
+				spent.note(t.journey, readings[i].Err)
 				verdicts[i] = t.wasRead(*readings[i])
 			}
 		}
+		spent.count()
 		return verdicts
 	}
+}
+
+// calls is what one request was to each command that had targets in it: one call, and the worst
+// of its targets' errors.
+type calls map[*journey]*handlers.Error
+
+func (c calls) note(j *journey, err *handlers.Error) {
+	if worst, seen := c[j]; !seen || weight(err) > weight(worst) {
+		c[j] = err
+	}
+}
+
+func (c calls) count() {
+	for j, err := range c {
+		j.count(err)
+	}
+}
+
+// weight orders errors by what they say of the service, and puts none at all last.
+func weight(err *handlers.Error) int {
+	if err == nil {
+		return 0
+	}
+	switch err.Class {
+	case handlers.Unavailable, handlers.Unanswered:
+		return 3
+	case handlers.Throttled:
+		return 2
+	case handlers.Refused, handlers.Unsettled, handlers.NoSuchTarget, handlers.VersionMismatch,
+		handlers.NotAuthorized, handlers.Final:
+	}
+	return 1
 }
 
 // run makes one request for one target of each id and returns the result for each id; nil

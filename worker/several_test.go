@@ -43,6 +43,9 @@ func TestOneCommandOver256StepsIsOneCall(t *testing.T) {
 				t.Fatalf("target %d is %s, want %s: the order of the parameters", i, target.ID, ids[i])
 			}
 		}
+		if d.Attempts.Calls != 1 {
+			t.Errorf("the outcome counts %d calls, want the one that was made", d.Attempts.Calls)
+		}
 		if n := r.sim.Counts()["elasticmapreduce:CancelSteps"].Requests; n != 1 || r.calls("elasticmapreduce") != 1 {
 			t.Errorf("%d calls of CancelSteps, %d of EMR, want 1", n, r.calls("elasticmapreduce"))
 		}
@@ -123,6 +126,39 @@ func TestAThrottleInTheMiddleAndAStopLoseNoResult(t *testing.T) {
 		d := r.settled(1, 3*time.Hour)["all"]
 		if d.Counts[handlers.Accepted] != 63 || d.Counts[handlers.NotFound] != 1 || !d.Resumed {
 			t.Errorf("got %s %v, resumed %t", d.Status, d.Counts, d.Resumed)
+		}
+	})
+}
+
+func TestThrottlingAndAReleaseClaimNoCancelOfOurs(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.must(r.stop())
+		r.start(worker.Options{Patience: 10 * time.Second})
+		r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: "s-1", State: "CANCELLED"})
+		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 1e-9, Burst: 1})
+		r.send(cancelSteps("first", "s-0"), cancelSteps("one", "s-1")) // the only token goes to one of them, or to both
+		time.Sleep(5 * time.Minute)
+		r.send(cancelSteps("two", "s-1"))
+		time.Sleep(time.Minute)
+		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{})
+		d := r.settled(3, 3*time.Hour)["two"]
+		if d.Status != handlers.AlreadyCancelled || !d.Resumed || d.Attempts.Throttled == 0 {
+			t.Errorf("got %s, resumed %t, %+v: want already_cancelled after throttling and a release", d.Status, d.Resumed, d.Attempts)
+		}
+	})
+}
+
+func TestOnlyATargetAloneCarriesARefusal(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		ids := append(r.steps(3), "s-UNKNOWN")
+		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 1e-9, Burst: 1})
+		expires := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
+		r.send(strings.TrimSuffix(cancelSteps("all", ids...), "}") + `,"expiresAt":"` + expires + `"}`)
+		d := r.settled(1, time.Hour)["all"]
+		for _, target := range d.Targets[:3] {
+			if target.Status != handlers.Failed || target.Code != "Expired" {
+				t.Errorf("%s carries %s %s %q", target.ID, target.Status, target.Code, target.Message)
+			}
 		}
 	})
 }

@@ -29,7 +29,7 @@ type target struct {
 func (t *target) restore(p ledger.Progress) {
 	known, ok := p.Targets[t.ID]
 	t.begun = p.Begun && (!ok || known.Begun)
-	t.unsure = t.begun && (!ok || known.Unsure || !known.Taken)
+	t.unsure = t.begun && (!ok || known.Unsure)
 	if !ok {
 		return
 	}
@@ -77,9 +77,9 @@ func (t *target) tried() handlers.Tried {
 // stands is whether a request is to be made for it.
 func (t *target) stands() bool { return t.halted == nil }
 
-// answered takes in the answer of a cancelling call.
-func (t *target) answered(a handlers.Answer) lane.Verdict {
-	t.journey.count(a.Err)
+// answered takes in the answer of a cancelling call. alone is whether the request named no other
+// target: only then is a refusal of the whole request this target's own.
+func (t *target) answered(a handlers.Answer, alone bool) lane.Verdict {
 	t.answer = a
 	if a.Err == nil {
 		t.taken, t.refusal = true, nil
@@ -90,10 +90,12 @@ func (t *target) answered(a handlers.Answer) lane.Verdict {
 	case handlers.Throttled:
 		return lane.Throttled
 	case handlers.Unavailable, handlers.Unanswered:
-		t.unsure = true
+		t.unsure = t.unsure || !a.Err.NotRun
 		return lane.Unavailable
 	case handlers.Refused:
-		t.refusal = a.Err
+		if alone {
+			t.refusal = a.Err
+		}
 		return lane.Refused
 	case handlers.Unsettled, handlers.NoSuchTarget, handlers.VersionMismatch, handlers.NotAuthorized, handlers.Final:
 		t.refusal = a.Err
@@ -103,7 +105,6 @@ func (t *target) answered(a handlers.Answer) lane.Verdict {
 
 // wasRead takes in the reading of its state.
 func (t *target) wasRead(r handlers.Reading) lane.Verdict {
-	t.journey.count(r.Err)
 	t.reading = r
 	if r.Err == nil {
 		return lane.Done
@@ -141,7 +142,11 @@ func (t *target) judgeAnswer() {
 		if t.unsure {
 			return
 		}
-	case handlers.NotAuthorized, handlers.Final:
+	case handlers.NotAuthorized:
+	case handlers.Final:
+		if t.unsure {
+			return
+		}
 	case handlers.Unsettled:
 		if a.Status == "" || t.unsure {
 			return

@@ -36,6 +36,10 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 	for i, t := range targets {
 		state, found := states[t.ID]
 		readings[i] = handlers.Reading{Found: found, State: state, RequestID: id}
+		if found && state == "" {
+			readings[i] = handlers.Reading{Err: handlers.NoAnswer("FSx's answer does not tell the task's lifecycle"), RequestID: id}
+			continue
+		}
 		if !found && aws.ToString(out.NextToken) != "" {
 			// How many tasks a page has is not documented: half as many may fit one.
 			readings[i].Err = &handlers.Error{Class: handlers.Refused, Code: "MorePages", Message: "FSx's answer goes on beyond its first page"}
