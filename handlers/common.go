@@ -1,11 +1,26 @@
 package handlers
 
+import "context"
+
 // This file holds what more than one service's handler does in the same way.
+
+// One makes a call of many, as [Call] has it, of a call for one target.
+func One[R any](do func(context.Context, Place, Target) R) func(context.Context, Place, []Target) []R {
+	return func(ctx context.Context, at Place, targets []Target) []R {
+		return []R{do(ctx, at, targets[0])}
+	}
+}
 
 // NoAnswer is the error of a target of which an answer that did come says nothing readable:
 // the request arrived, and what it did nobody knows. message says what was missing.
 func NoAnswer(message string) *Error {
 	return &Error{Class: Unanswered, Code: "Unanswered", Message: message}
+}
+
+// LeftOut is the error of a target that an answer to a request of several leaves out, where its
+// state tells more than another call would: the request arrived, and may have stopped it.
+func LeftOut(message string) *Error {
+	return &Error{Class: Unsettled, Code: "LeftOut", Message: message, MayHaveRun: true}
 }
 
 // Refusal is the answer for a target that an error befell: denied where AWS refused for want
@@ -38,7 +53,8 @@ func IDs(targets []Target) []string {
 }
 
 // JudgeAlive completes the answer for a target that has not ended and shows no sign of a
-// cancel: accepted where AWS took a call, else AWS's refusal as its last word, else nothing.
+// cancel: accepted where AWS took a call, else AWS's refusal as its last word (a conflict where
+// expectedVersion did not match), else nothing.
 func JudgeAlive(a *Answer, tried Tried) {
 	switch {
 	case tried.Taken:
@@ -46,6 +62,8 @@ func JudgeAlive(a *Answer, tried Tried) {
 	case tried.Refusal == nil:
 	case tried.Refusal.Class == NotAuthorized:
 		a.Status, a.Err = Denied, tried.Refusal
+	case tried.Refusal.Class == VersionMismatch:
+		a.Status, a.Err = Conflict, tried.Refusal
 	default:
 		a.Status, a.Err = Failed, tried.Refusal
 	}

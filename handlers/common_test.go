@@ -21,6 +21,7 @@ func TestRefusalIsDeniedForWantOfPermissionAlone(t *testing.T) {
 
 func TestJudgeAlive(t *testing.T) {
 	denied := &handlers.Error{Class: handlers.NotAuthorized, Code: "AccessDenied"}
+	mismatch := &handlers.Error{Class: handlers.VersionMismatch, Code: "VersionConflictException"}
 	final := &handlers.Error{Class: handlers.Final, Code: "SomeException"}
 	for _, row := range []struct {
 		tried handlers.Tried
@@ -31,11 +32,12 @@ func TestJudgeAlive(t *testing.T) {
 		{handlers.Tried{Taken: true}, handlers.Accepted},
 		{handlers.Tried{Taken: true, Refusal: final}, handlers.Accepted},
 		{handlers.Tried{Refusal: denied}, handlers.Denied},
+		{handlers.Tried{Refusal: mismatch}, handlers.Conflict},
 		{handlers.Tried{Refusal: final, Unsure: true}, handlers.Failed},
 	} {
 		var a handlers.Answer
 		handlers.JudgeAlive(&a, row.tried)
-		if refused := row.want == handlers.Denied || row.want == handlers.Failed; a.Status != row.want || refused != (a.Err != nil) {
+		if refused := row.want.Verdict() == handlers.NotStopped; a.Status != row.want || refused != (a.Err != nil) {
 			t.Errorf("%+v: %+v, want status %q", row.tried, a, row.want)
 		}
 	}

@@ -25,7 +25,8 @@ const (
 	Unsettled
 	// NoSuchTarget means that AWS does not know the target.
 	NoSuchTarget
-	// VersionMismatch means that expectedVersion did not match.
+	// VersionMismatch means that expectedVersion did not match. It does not say that the target
+	// runs: read its state, and where that shows no end, it is a conflict.
 	VersionMismatch
 	// NotAuthorized means that AWS refused for want of permission.
 	NotAuthorized
@@ -65,6 +66,9 @@ type Error struct {
 	// NotRun: AWS refused the request before doing anything, though its class would leave that
 	// open: a credential or a clock was at fault.
 	NotRun bool
+	// MayHaveRun: the request may have taken effect on the target, though its class is one of a
+	// refusal. A state that shows a cancel may then be our own doing.
+	MayHaveRun bool
 }
 
 // notRun are the Unavailable codes of requests that AWS did not take up.

@@ -77,6 +77,11 @@ type Resolver interface {
 	// Resolve reads what the target's Pin is to be. A Reading with Found false means that
 	// there is nothing to cancel; otherwise its State is the pin.
 	Resolve() Call[Reading]
+	// Last reads how the newest of those that an unresolved target could mean ended, where
+	// Resolve found nothing to cancel. The target keeps no Pin, no cancelling call is made, and
+	// Judge says what the Reading shows, nothing having been tried; Found false means that AWS
+	// knows, or remembers, none.
+	Last() Call[Reading]
 }
 
 // Call is one AWS operation as a handler makes it.

@@ -131,7 +131,7 @@ func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicE
 // without the ledger.
 func (r *road) unreadable(ctx context.Context, l *queue.Lease, c *command.Command, why error) {
 	r.log.Error("the ledger's record of a command cannot be read", zap.String("command", c.ID), zap.String("message", l.MessageID), zap.Error(why))
-	age := r.giveUps[l.QueueURL]
+	age := r.giveUpAge(l)
 	if !lastChance(l) && (age <= 0 || time.Since(l.SentAt) < age) {
 		l.Release(releaseMost)
 		return

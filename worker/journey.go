@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/defect"
 	"github.com/rescindhq/rescind/worker/command"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/queue"
@@ -133,7 +134,7 @@ func (j *journey) renewed(until time.Time) {
 
 func (j *journey) lose() { j.lost.Store(true) }
 
-func (j *journey) isLost() bool { return j.lost.Load() }
+func (j *journey) isLost() bool { return j.lost.Load() && !defect.Is(defect.SkipFence) }
 
 // begin writes down, before a cancelling request is made, that the commands in it have begun.
 // It is also where a worker that was stopped for longer than a lease finds out that its

@@ -21,6 +21,7 @@ const (
 	cancelling verb = iota
 	reading
 	resolving
+	recalling // how what could not be resolved ended
 )
 
 func (v verb) String() string {
@@ -31,6 +32,8 @@ func (v verb) String() string {
 		return "read"
 	case resolving:
 		return "resolve"
+	case recalling:
+		return "recall"
 	}
 	return "unknown"
 }
@@ -89,6 +92,8 @@ func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*ta
 		made = l.readsLocked(service, h.Read(), at)
 	case resolving:
 		made = l.readsLocked(service, h.(handlers.Resolver).Resolve(), at)
+	case recalling:
+		made = l.readsLocked(service, h.(handlers.Resolver).Last(), at)
 	}
 	if l.closed || l.draining && v != reading {
 		made.Drain()

@@ -88,7 +88,9 @@ func (r *rig) startOn(o worker.Options, wrap func(ledger.Ledger) ledger.Ledger) 
 	o.QueueURLs = []string{r.queue}
 	o.TopicARN = r.topic
 	o.Ledger = wrap(book)
-	o.AWS = r.sim.Config()
+	if o.AWS.HTTPClient == nil {
+		o.AWS = r.sim.Config()
+	}
 	r.w, err = worker.New(r.t.Context(), o)
 	r.must(err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/defect"
 	"github.com/rescindhq/rescind/worker/command"
 	"github.com/rescindhq/rescind/worker/lane"
 	"github.com/rescindhq/rescind/worker/ledger"
@@ -43,6 +45,7 @@ type road struct {
 	name     string // of this worker
 	home     handlers.Place
 	giveUps  map[string]time.Duration // by queue URL
+	sources  map[string]source        // of strays, by ARN
 	handlers map[handlers.Action]handlers.Handler
 	decoder  *command.Decoder
 	memory   *memory
@@ -91,6 +94,9 @@ func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, c
 		r.invalid(ctx, l, bad)
 		return nil, claim, true
 	}
+	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
+		return nil, claim, true
+	}
 	entry := ledger.Entry{
 		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
 	}
@@ -121,7 +127,10 @@ func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, c
 
 // cancel brings every target of a command to its end, or says why that has to wait.
 func (r *road) cancel(ctx context.Context, j *journey) error {
-	kept := r.guard(j, time.Now())
+	kept := r.strayed(j.lease)
+	if kept == nil {
+		kept = r.guard(j, time.Now())
+	}
 	if kept == nil {
 		err := r.call(ctx, j)
 		if kept = r.keptBy(j, err); kept == nil && err != nil {
@@ -171,7 +180,7 @@ func (r *road) call(ctx context.Context, j *journey) error {
 }
 
 // resolve finds out which target is meant, where the parameters leave it open, and stores that
-// before the first call.
+// before the first call. Where there is none to cancel, it ends by how the last one did.
 func (r *road) resolve(ctx context.Context, j *journey) error {
 	resolver, ok := j.handler.(handlers.Resolver)
 	if !ok {
@@ -187,6 +196,10 @@ func (r *road) resolve(ctx context.Context, j *journey) error {
 		return nil
 	}
 	if err := r.through(ctx, j, resolving, open, (*target).judgePin); err != nil {
+		return err
+	}
+	none := slices.DeleteFunc(open, func(t *target) bool { return t.ended || t.Pin != "" })
+	if err := r.through(ctx, j, recalling, none, func(t *target) { t.judgeLast(j.handler) }); err != nil {
 		return err
 	}
 	p := j.progress()
@@ -222,7 +235,7 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 	for i, t := range targets {
 		t.halted = nil
 		items[i] = lane.Item[*target]{Key: t.Key, ID: t.ID + "\x00" + t.Pin, Value: t}
-		if v == reading {
+		if v != cancelling {
 			items[i].Key = t.ReadKey
 		}
 	}
@@ -294,6 +307,9 @@ func (r *road) end(ctx context.Context, j *journey) {
 // conclude stores an outcome, publishes it, and settles the message: buried where there is a
 // mark, else deleted. Whatever is not reached is done again when the message comes back.
 func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, o told, mark *queue.Mark) {
+	if defect.Is(defect.PublishFirst) {
+		_ = r.announce(ctx, o)
+	}
 	if err := r.memory.complete(ctx, t, o.event); err != nil {
 		// Fenced: another worker has it, and the message tells us what it stored when it comes
 		// back. Otherwise we are being stopped.
@@ -315,6 +331,12 @@ func (r *road) again(ctx context.Context, l *queue.Lease, event []byte) {
 }
 
 func (r *road) report(ctx context.Context, l *queue.Lease, o told, mark *queue.Mark) {
+	mark = r.markStray(l, o.data, mark)
+	if defect.Is(defect.DeleteFirst) && mark == nil {
+		go func() { _ = r.announce(context.WithoutCancel(ctx), o) }()
+		l.Delete()
+		return
+	}
 	if err := r.announce(ctx, o); err != nil {
 		r.log.Error("outcome not published; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
 		l.Release(time.Minute)

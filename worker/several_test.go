@@ -2,13 +2,18 @@ package worker_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/worker"
 )
 
@@ -177,6 +182,97 @@ func TestARunThatWasResolvedStaysResolved(t *testing.T) {
 		}
 		if w, _ := r.sim.Workflow("d", "w", "first"); !w.CancelRequested {
 			t.Errorf("the run is %+v", w)
+		}
+	})
+}
+
+// cancelOpen is a command for whichever run of the workflow "w" is open.
+func cancelOpen(id string) string {
+	return fmt.Sprintf(`{"id":%q,"action":"swf:RequestCancelWorkflowExecution","parameters":{"domain":"d","workflowId":"w"}}`, id)
+}
+
+func TestASecondCommandWithoutARunIsASuccess(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "only"})
+		r.send(cancelOpen("one"))
+		if d := r.settled(1, time.Minute)["one"]; d.Status != handlers.Accepted {
+			t.Fatalf("got %s %+v", d.Status, d.Targets)
+		}
+		time.Sleep(time.Hour)
+		r.send(cancelOpen("two"))
+		d := r.settled(2, time.Minute)["two"]
+		if d.Status != handlers.AlreadyCancelled || d.Targets[0].After != "CLOSED/CANCELED" || d.Attempts.Calls != 2 {
+			t.Errorf("got %s %+v in %d calls, want already_cancelled in two listings", d.Status, d.Targets, d.Attempts.Calls)
+		}
+		n := r.sim.Counts()
+		if n["swf:RequestCancelWorkflowExecution"].Requests != 1 || n["swf:DescribeWorkflowExecution"].Requests != 0 {
+			t.Errorf("%+v, want one cancelling call and no description", n)
+		}
+	})
+}
+
+func TestAListingThatIsHeldUpIsTakenUpAgain(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.must(r.stop())
+		r.start(worker.Options{Patience: 10 * time.Second})
+		r.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "only", Close: "TIMED_OUT"})
+		r.sim.SetFaults(awssim.Faults{"swf:ListClosedWorkflowExecutions": {Broken: 1}})
+		r.send(cancelOpen("one"))
+		time.Sleep(5 * time.Minute)
+		r.sim.SetFaults(nil)
+		d := r.settled(1, time.Hour)["one"]
+		if d.Status != handlers.AlreadyEnded || !d.Resumed || d.Attempts.Unavailable == 0 {
+			t.Errorf("got %s, resumed %t, %+v", d.Status, d.Resumed, d.Attempts)
+		}
+		if n := r.sim.Counts()["swf:RequestCancelWorkflowExecution"].Requests; n != 0 {
+			t.Errorf("%d cancelling calls, want none", n)
+		}
+	})
+}
+
+func TestAVersionConflictIsSettledByTheState(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		want := map[string]handlers.Status{"QUEUED": handlers.Conflict, "CANCELED": handlers.AlreadyCancelled, "SUCCEEDED": handlers.AlreadyEnded}
+		for state := range want {
+			r.sim.PutJobExecutions(awssim.JobExecution{Thing: state, Job: "j", State: iot.State(state), Version: 3})
+			r.send(fmt.Sprintf(`{"id":%q,"action":"iot:CancelJobExecution","parameters":{"thingName":%q,"jobId":"j","expectedVersion":2}}`, state, state))
+		}
+		got := r.settled(len(want), time.Minute)
+		for state, status := range want {
+			if d := got[state]; d.Status != status || status == handlers.Conflict && d.Code != "VersionConflictException" {
+				t.Errorf("%s: %s %s, want %s", state, d.Status, d.Code, status)
+			}
+		}
+		if n := r.sim.Counts(); n["iot:CancelJobExecution"].Requests != 3 || n["iot:DescribeJobExecution"].Requests != 3 {
+			t.Errorf("%+v, want three calls and three reads", n)
+		}
+	})
+}
+
+// leavingOut answers every CancelSteps, once it was done, as if it had named no step.
+type leavingOut struct{ aws.HTTPClient }
+
+func (c leavingOut) Do(req *http.Request) (*http.Response, error) {
+	resp, err := c.HTTPClient.Do(req)
+	if err != nil || !strings.HasSuffix(req.Header.Get("X-Amz-Target"), ".CancelSteps") {
+		return resp, err
+	}
+	const body = `{"CancelStepsInfoList":[]}`
+	err = resp.Body.Close()
+	resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	return resp, err
+}
+
+func TestAStepThatTheAnswerLeavesOutIsReadAndNotCalledAgain(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.must(r.stop())
+		config := r.sim.Config()
+		config.HTTPClient = leavingOut{config.HTTPClient}
+		r.start(worker.Options{AWS: config})
+		r.send(cancelSteps("all", r.steps(3)...))
+		d := r.settled(1, time.Minute)["all"]
+		if n := r.sim.Counts()["elasticmapreduce:CancelSteps"].Requests; d.Status != handlers.Cancelled || n != 1 {
+			t.Errorf("got %s %v in %d calls, want cancelled, for all that is known by our own call, in one", d.Status, d.Counts, n)
 		}
 	})
 }

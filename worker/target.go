@@ -2,6 +2,7 @@ package worker
 
 import (
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/defect"
 	"github.com/rescindhq/rescind/worker/lane"
 	"github.com/rescindhq/rescind/worker/ledger"
 )
@@ -88,6 +89,10 @@ func (t *target) answered(a handlers.Answer, alone bool) lane.Verdict {
 	}
 	switch a.Err.Class {
 	case handlers.Throttled:
+		if defect.Is(defect.ThrottleFails) && t.journey.throttled() >= 3 {
+			t.refusal = a.Err
+			return lane.Done
+		}
 		return lane.Throttled
 	case handlers.Unavailable, handlers.Unanswered:
 		t.unsure = t.unsure || !a.Err.NotRun
@@ -99,6 +104,7 @@ func (t *target) answered(a handlers.Answer, alone bool) lane.Verdict {
 		return lane.Refused
 	case handlers.Unsettled, handlers.NoSuchTarget, handlers.VersionMismatch, handlers.NotAuthorized, handlers.Final:
 		t.refusal = a.Err
+		t.unsure = t.unsure || a.Err.MayHaveRun
 	}
 	return lane.Done
 }
@@ -137,7 +143,7 @@ func (t *target) judgeAnswer() {
 		return
 	}
 	switch a.Err.Class {
-	case handlers.NoSuchTarget, handlers.VersionMismatch:
+	case handlers.NoSuchTarget:
 		// After a call that may have arrived, this may be the echo of our own cancel.
 		if t.unsure {
 			return
@@ -151,7 +157,7 @@ func (t *target) judgeAnswer() {
 		if a.Status == "" || t.unsure {
 			return
 		}
-	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused:
+	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused, handlers.VersionMismatch:
 		return
 	}
 	if a.Status == "" {
@@ -205,14 +211,30 @@ func (t *target) judgeReading(h handlers.Handler, kept *refusal) {
 	t.end(a)
 }
 
-// judgePin takes in what was resolved: the pin, or that there is nothing to cancel.
+// judgePin takes in what was resolved: the pin, or none, where there is nothing to cancel.
 func (t *target) judgePin() {
 	switch r := t.reading; {
 	case r.Err != nil:
 		t.end(handlers.Answer{Status: refusalStatus(r.Err.Class), Err: r.Err, RequestID: r.RequestID})
-	case !r.Found:
-		t.end(handlers.Answer{Status: handlers.NotFound, RequestID: r.RequestID})
-	default:
+	case r.Found:
 		t.Pin = r.State
 	}
+}
+
+// judgeLast ends a target of which nothing is left to cancel by how the last one ended. No call
+// was ever made for it: a pin is stored before the first.
+func (t *target) judgeLast(h handlers.Handler) {
+	a := handlers.Answer{Err: t.reading.Err, RequestID: t.reading.RequestID}
+	if a.Err != nil {
+		a.Status = refusalStatus(a.Err.Class)
+	} else {
+		a = h.Judge(t.Target, handlers.Tried{}, t.reading)
+		t.byRead = true
+	}
+	if a.Status == "" {
+		a.Status, a.Err = handlers.Failed, &handlers.Error{
+			Class: handlers.Final, Code: "Unresolved", Message: "nothing is open to be cancelled, and what was last has not ended",
+		}
+	}
+	t.end(a)
 }

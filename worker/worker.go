@@ -33,6 +33,9 @@ type Worker struct {
 	lanes     *lanes
 	road      *road
 	queue     *queue.Subscriber
+	strays    *queue.Subscriber // of dead-letter queues
+	dead      []string          // their URLs
+	straying  sync.WaitGroup    // what takes from them
 	publisher *results.Publisher
 	metrics   *metrics
 	running   atomic.Bool
@@ -45,11 +48,13 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	w := &Worker{o: o, gate: &gate{}}
 	w.metrics = newMetrics(w)
 	deadLetters := make(map[string]string)
-	w.queue = queue.New(sqs.NewFromConfig(once(o.AWS)), queue.Options{
+	api := sqs.NewFromConfig(once(o.AWS))
+	w.queue = queue.New(api, queue.Options{
 		MaxInFlight: o.MaxInFlight, Lease: claimLease, Drain: o.Drain, Gate: w.gate,
 		DeadLetters: deadLetters, Logger: o.Log.Named("queue"),
 	})
 	giveUps := make(map[string]time.Duration)
+	var facts []queueFacts
 	if len(o.QueueURLs) == 0 {
 		return nil, errors.New("no queue: set RESCIND_QUEUE_URL")
 	}
@@ -62,6 +67,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 			return nil, err
 		}
 		deadLetters[url], giveUps[url] = found.deadLetter, found.giveUp
+		facts = append(facts, found)
 		if o.Account == "" {
 			o.Account = found.account
 		}
@@ -72,6 +78,8 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	} else if id != "" {
 		home.Account = id
 	}
+	var sources map[string]source
+	w.dead, sources = w.findStrays(ctx, api, facts)
 	w.publisher = results.New(sns.NewFromConfig(once(o.AWS)), results.Options{
 		Logger: o.Log.Named("results"),
 		OnDown: func(err error) { w.gate.set("results topic", err) },
@@ -84,7 +92,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		all = append(all, service(places(o, home))...)
 	}
 	w.road = &road{
-		o: o, home: home, giveUps: giveUps, decoder: command.NewDecoder(all, home), handlers: byAction(all),
+		o: o, home: home, giveUps: giveUps, sources: sources, decoder: command.NewDecoder(all, home), handlers: byAction(all),
 		memory: w.memory, lanes: w.lanes, announce: w.publish, name: workerName(), log: o.Log.Named("road"),
 	}
 	return w, nil
@@ -107,8 +115,11 @@ func once(c aws.Config) aws.Config {
 
 // queueFacts is what a worker takes from a queue's attributes.
 type queueFacts struct {
-	deadLetter, account string
-	giveUp              time.Duration
+	url, arn, account string
+	deadLetter        string // URL: where the worker buries
+	redriveARN        string // where SQS does, after maxReceives; "" and 0: nowhere
+	maxReceives       int
+	giveUp, retention time.Duration
 }
 
 // inspect refuses queues on which commands could be lost or could not be told.
@@ -120,7 +131,10 @@ func (w *Worker) inspect(ctx context.Context, url string) (queueFacts, error) {
 	if a.FIFO {
 		return queueFacts{}, fmt.Errorf("queue %s is a FIFO queue: use a standard queue, since one message of a group would hold up all behind it", url)
 	}
-	f := queueFacts{deadLetter: w.o.DeadLetterURL, giveUp: w.o.GiveUp}
+	f := queueFacts{
+		url: url, arn: a.ARN, deadLetter: w.o.DeadLetterURL, redriveARN: a.DeadLetterARN, maxReceives: a.MaxReceiveCount,
+		giveUp: w.o.GiveUp, retention: a.Retention,
+	}
 	if f.deadLetter == "" {
 		if a.DeadLetterARN == "" {
 			return queueFacts{}, fmt.Errorf("queue %s has no dead-letter queue: give it a redrive policy (maxReceiveCount %d or more), or set RESCIND_DLQ_URL", url, warnReceives)
@@ -242,6 +256,9 @@ func (w *Worker) take(ctx context.Context, router *message.Router) error {
 			return fmt.Errorf("subscribing to %s: %w", url, err)
 		}
 	}
+	if err := w.takeStrays(ctx); err != nil {
+		return err
+	}
 	w.running.Store(true)
 	w.o.Log.Info("taking commands", zap.Strings("queues", w.o.QueueURLs), zap.String("topic", w.o.TopicARN),
 		zap.String("account", w.road.home.Account), zap.Strings("regions", w.o.Regions))
@@ -260,6 +277,7 @@ func (w *Worker) drain(router *message.Router) error {
 	w.o.Log.Info("stopping: finishing what is under way, releasing the rest", zap.Duration("within", w.o.Drain))
 	w.road.draining.Store(true)
 	w.queue.StopReceiving()
+	w.strays.StopReceiving()
 	w.lanes.drain()
 	// What the router has in its hands may begin, and is released by the road's first line:
 	// while the router closes it would only wait.
@@ -267,15 +285,20 @@ func (w *Worker) drain(router *message.Router) error {
 	cut := time.AfterFunc(w.o.Drain, w.lanes.close)
 	defer cut.Stop()
 	var closing sync.WaitGroup
-	var queueErr error
+	var queueErr, straysErr error
 	closing.Go(func() { queueErr = w.queue.Close() })
+	closing.Go(func() {
+		straysErr = w.strays.Close()
+		w.straying.Wait()
+	})
 	routerErr := router.Close()
 	closing.Wait()
 	if routerErr != nil {
 		routerErr = fmt.Errorf("closing the router: %w", routerErr)
 	}
-	w.o.Log.Info("stopped", zap.Error(errors.Join(routerErr, queueErr)))
-	return errors.Join(routerErr, queueErr)
+	err := errors.Join(routerErr, queueErr, straysErr)
+	w.o.Log.Info("stopped", zap.Error(err))
+	return err
 }
 
 // Ready says what keeps the worker from taking commands, by component; nothing: it takes them.

@@ -38,7 +38,7 @@ func swfOrders(f *fleet, n int) []order {
 		{1, run(requestCancel, awssim.Workflow{Close: "COMPLETED"}, true, handlers.AlreadyEnded)},
 		{1, run(requestCancel, awssim.Workflow{Close: "FAILED"}, true, handlers.AlreadyEnded)},
 		{1, run(requestCancel, awssim.Workflow{Close: "CANCELED"}, true, "")},
-		{1, run(requestCancel, awssim.Workflow{Close: "COMPLETED"}, false, handlers.NotFound)},
+		{1, run(requestCancel, awssim.Workflow{Close: "COMPLETED"}, false, handlers.AlreadyEnded)},
 		{8, run(terminateRun, awssim.Workflow{}, true, "")},
 		{2, run(terminateRun, awssim.Workflow{}, false, "")},
 		{1, run(terminateRun, awssim.Workflow{Close: "TIMED_OUT"}, true, handlers.AlreadyEnded)},

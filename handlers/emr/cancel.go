@@ -20,24 +20,27 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handl
 		e, id := classify(err)
 		return handlers.Fill(len(targets), handlers.Refusal(e, id))
 	}
+	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+	if out.CancelStepsInfoList == nil {
+		return handlers.Fill(len(targets), handlers.Answer{Err: handlers.NoAnswer("EMR's answer has no list of steps"), RequestID: id})
+	}
 	// By step and not by position: EMR promises no order.
 	said := make(map[string]handlers.Answer, len(out.CancelStepsInfoList))
 	for _, info := range out.CancelStepsInfoList {
-		id := aws.ToString(info.StepId)
+		step := aws.ToString(info.StepId)
 		// Of a step that stands there twice a refusal rules over a success: to settle it costs
 		// a read, to believe the success could report what never happened.
-		if before, twice := said[id]; !twice || before.Err == nil {
-			said[id] = judgeInfo(info)
+		if before, twice := said[step]; !twice || before.Err == nil {
+			said[step] = judgeInfo(info)
 		}
 	}
-	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
 	answers := make([]handlers.Answer, len(targets))
 	for i, t := range targets {
 		a, named := said[t.ID]
 		if !named {
-			// The request arrived, and what it did to this step nobody knows: the same as a
-			// step whose answer was lost on the way.
-			a.Err = handlers.NoAnswer("EMR's answer does not name the step")
+			// The request arrived, and what it did to this step its state tells, without a
+			// second call from a bucket that refills by one in two seconds.
+			a.Err = handlers.LeftOut("EMR's answer does not name the step")
 		}
 		a.RequestID = id
 		answers[i] = a

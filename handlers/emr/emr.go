@@ -4,7 +4,8 @@
 // One call takes up to 256 steps of one cluster and one option, and answers step by step.
 // SUBMITTED is answer enough: the step is accepted. FAILED comes without a code, but with a
 // reason in words; where they are documented and name the step's state they decide, and
-// otherwise ListSteps does, ten steps a call (judge.go).
+// otherwise, as for a step that the answer leaves out, ListSteps does, ten steps a call
+// (judge.go).
 package emr
 
 import (

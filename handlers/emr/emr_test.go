@@ -34,7 +34,7 @@ func suite() handlertest.Suite {
 			return []handlers.Parameters{{"ClusterId": cluster, "StepIds": steps, "StepCancellationOption": "SEND_INTERRUPT"}}
 		},
 		Cancel: handlertest.Peer{
-			Asked: asked, Answer: answerCancel, Taken: handlers.Accepted,
+			Asked: asked, Answer: answerCancel, Taken: handlers.Accepted, Gap: handlers.Unsettled,
 			Items: []handlertest.Refusal{
 				// per_item_result.documented_reasons
 				saidTo("Cannot cancel the step. It is already COMPLETED.", handlers.AlreadyEnded),
@@ -242,5 +242,20 @@ func TestNoListIsNotAnEmptyList(t *testing.T) {
 	p.list = &sdk.ListStepsOutput{Steps: []types.StepSummary{{Id: aws.String("a")}}}
 	if r := p.handler().list(t.Context(), handlers.Place{}, targets)[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
 		t.Errorf("a step without a status: %+v, want unanswered", r)
+	}
+}
+
+// A step that an answer leaves out may have been stopped by that call: its state says so, and
+// what still stands has not been shown to be taken.
+func TestStepLeftOutIsSettledByItsState(t *testing.T) {
+	left := handlers.LeftOut("EMR's answer does not name the step")
+	for state, want := range map[string]handlers.Status{
+		"PENDING": "failed", "RUNNING": "failed", "CANCEL_PENDING": "accepted",
+		"CANCELLED": "cancelled", "COMPLETED": "already_ended", "FAILED": "already_ended", "INTERRUPTED": "already_ended",
+	} {
+		tried := handlers.Tried{Unsure: left.MayHaveRun, Refusal: left}
+		if a := New(nil)[0].Judge(handlers.Target{ID: "a"}, tried, handlers.Reading{Found: true, State: state}); a.Status != want {
+			t.Errorf("left out, and %s: %+v, want %s", state, a, want)
+		}
 	}
 }

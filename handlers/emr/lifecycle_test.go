@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -15,47 +13,12 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+type road = handlertest.Road
 
-// road sends steps through the handler, the real SDK client and AWS in a box as the worker
-// does.
-type road struct {
-	*testing.T
-	sim *awssim.Sim
-	h   handlers.Handler
-}
-
-// onRoad runs a test in virtual time.
+// onRoad runs a test of the handler in virtual time.
 func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := awssim.New(o)
-		defer func() {
-			if err := sim.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		}()
-		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[0]})
-	})
-}
-
-func (r *road) targets(p handlers.Parameters) []handlers.Target {
-	r.Helper()
-	targets, err := r.h.Targets(p)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return targets
-}
-
-// follow returns what each target comes to.
-func (r *road) follow(targets []handlers.Target) []handlers.Answer {
-	return handlertest.Drive(r.Context(), r.h, place, targets)
-}
-
-// count returns how many requests of an operation were made.
-func (r *road) count(operation string) int {
-	return int(r.sim.Counts()["elasticmapreduce:"+operation].Requests)
+	handlertest.OnRoad(t, New, 0, o, test)
 }
 
 const (
@@ -95,17 +58,14 @@ func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		for _, option := range options {
 			onRoad(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(r *road) {
-				about := fmt.Sprintf("%s on %s, option %q", row.state, row.release, option)
-				r.put(row.release, row.state, "s-1")
-				targets := r.targets(command(option, "s-1"))
-				a := r.follow(targets)[0]
-				if calls, reads := r.count("CancelSteps"), r.count("ListSteps"); a.Status != row.status || calls != row.calls || reads != row.reads {
-					t.Errorf("%s: %s in %d calls and %d reads, want %s in %d and %d (%s)",
-						about, a.Status, calls, reads, row.status, row.calls, row.reads, row.source)
-				}
+				about := fmt.Sprintf("%s on %s, option %q (%s)", row.state, row.release, option, row.source)
+				put(r, row.release, row.state, "s-1")
+				targets := r.Targets(command(option, "s-1"))
+				a := r.Follow(targets)[0]
+				r.Want(about, a, row.status, row.calls, row.reads)
 				time.Sleep(time.Minute)
 				tried := handlers.Tried{Taken: a.Err == nil && row.state != absent, Refusal: a.Err}
-				later := r.h.Judge(targets[0], tried, r.h.Read().Do(r.Context(), place, targets)[0])
+				later := r.Look(targets[0], tried)
 				if row.later != "" && later.Status != row.later {
 					t.Errorf("%s, a minute later: %s, want %s", about, later.Status, row.later)
 				}
@@ -115,15 +75,15 @@ func TestLifecycle(t *testing.T) {
 }
 
 // put puts a step in, in a state by name. One that is stopping stops.
-func (r *road) put(release, state string, ids ...string) {
-	r.sim.PutClusters(awssim.Cluster{ID: cluster, Release: release})
+func put(r *road, release, state string, ids ...string) {
+	r.PutClusters(awssim.Cluster{ID: cluster, Release: release})
 	for _, id := range ids {
 		s := awssim.Step{ID: id, Cluster: cluster, State: simemr.State(state)}
 		if s.State == simemr.CancelPending {
 			s.Then = []awssim.StepChange{{After: 5 * time.Second, State: simemr.Cancelled}}
 		}
 		if state != absent {
-			r.sim.PutSteps(s)
+			r.PutSteps(s)
 		}
 	}
 }
@@ -187,12 +147,8 @@ func TestAfterAFault(t *testing.T) {
 				Faults: awssim.Faults{"elasticmapreduce:CancelSteps": row.fault},
 			}
 			onRoad(t, o, func(r *road) {
-				r.put(row.release, row.state, "s-1")
-				a := r.follow(r.targets(command("", "s-1")))[0]
-				if calls, reads := r.count("CancelSteps"), r.count("ListSteps"); a.Status != row.status || calls != row.calls || reads != row.reads {
-					t.Errorf("%s (%s): %+v in %d calls and %d reads, want %s in %d and %d",
-						row.about, row.state, a, calls, reads, row.status, row.calls, row.reads)
-				}
+				put(r, row.release, row.state, "s-1")
+				r.Want(row.about+": "+row.state, r.Follow(r.Targets(command("", "s-1")))[0], row.status, row.calls, row.reads)
 			})
 		}
 	}
@@ -201,18 +157,17 @@ func TestAfterAFault(t *testing.T) {
 // A step that ignores SEND_INTERRUPT is accepted and no more; TERMINATE_PROCESS stops it.
 func TestStubbornStep(t *testing.T) {
 	onRoad(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Second}}, func(r *road) {
-		r.sim.PutSteps(awssim.Step{ID: "s-1", Cluster: cluster, State: simemr.Running, Stubborn: true})
+		r.PutSteps(awssim.Step{ID: "s-1", Cluster: cluster, State: simemr.Running, Stubborn: true})
 		for _, row := range []struct {
 			option string
 			later  handlers.Status
 		}{{"SEND_INTERRUPT", "accepted"}, {"SEND_INTERRUPT", "accepted"}, {"TERMINATE_PROCESS", "cancelled"}} {
-			targets := r.targets(command(row.option, "s-1"))
-			if a := r.follow(targets)[0]; a.Status != handlers.Accepted {
+			targets := r.Targets(command(row.option, "s-1"))
+			if a := r.Follow(targets)[0]; a.Status != handlers.Accepted {
 				t.Errorf("%s: %+v, want accepted", row.option, a)
 			}
 			time.Sleep(time.Hour)
-			rd := r.h.Read().Do(r.Context(), place, targets)[0]
-			if a := r.h.Judge(targets[0], handlers.Tried{Taken: true}, rd); a.Status != row.later {
+			if a := r.Look(targets[0], handlers.Tried{Taken: true}); a.Status != row.later {
 				t.Errorf("an hour after %s: %+v, want %s", row.option, a, row.later)
 			}
 		}
@@ -226,14 +181,14 @@ func TestExampleOfTheAPIPage(t *testing.T) {
 		states := []string{"INTERRUPTED", "COMPLETED", "CANCELLED", "RUNNING", "FAILED", "PENDING"}
 		steps := []string{"s-11B5G7VIKHCZQ", "s-23PUT0NR3XF6O", "s-2NUYMUZ3ADACC", "s-10O5XO5JUY9OE", "s-CS88G2XK4N7X", "s-2M366D3KU4OTZ"}
 		for i, id := range steps {
-			r.put("emr-5.0.3", states[i], id)
+			put(r, "emr-5.0.3", states[i], id)
 		}
 		got := make([]handlers.Status, 0, len(steps))
-		for _, a := range r.follow(r.targets(command("", steps...))) {
+		for _, a := range r.Follow(r.Targets(command("", steps...))) {
 			got = append(got, a.Status)
 		}
 		want := []handlers.Status{"already_ended", "already_ended", "already_cancelled", "not_cancellable", "already_ended", "accepted"}
-		if calls, reads := r.count("CancelSteps"), r.count("ListSteps"); !slices.Equal(got, want) || calls != 1 || reads != 1 {
+		if calls, reads := r.Count("CancelSteps"), r.Count("ListSteps"); !slices.Equal(got, want) || calls != 1 || reads != 1 {
 			t.Errorf("%v in %d calls and %d reads, want %v in 1 and 1", got, calls, reads, want)
 		}
 	})
@@ -247,14 +202,14 @@ func TestOneBadIDAmong256(t *testing.T) {
 			steps := make([]string, maxCancel)
 			for i := range steps {
 				steps[i] = fmt.Sprintf("s-%d", i)
-				r.put(current, "PENDING", steps[i])
+				put(r, current, "PENDING", steps[i])
 			}
 			most := 1
 			if bad != "" {
 				steps[100] = bad
 				most = 1 + 2*8 // 256, and two halves of each size from 128 to 1
 			}
-			for i, a := range r.follow(r.targets(command("", steps...))) {
+			for i, a := range r.Follow(r.Targets(command("", steps...))) {
 				want := handlers.Accepted
 				if steps[i] == bad {
 					want = handlers.NotFound
@@ -263,7 +218,7 @@ func TestOneBadIDAmong256(t *testing.T) {
 					t.Errorf("bad id %q: step %s came to %+v, want %s", bad, steps[i], a, want)
 				}
 			}
-			c := r.sim.Counts()["elasticmapreduce:CancelSteps"]
+			c := r.Counts()["elasticmapreduce:CancelSteps"]
 			if made := int(c.Requests - c.Throttled); made != most {
 				t.Errorf("bad id %q: %d calls, want %d", bad, made, most)
 			}
@@ -275,7 +230,7 @@ func TestOneBadIDAmong256(t *testing.T) {
 // nothing in it says that the cluster is not known: it has failed, in EMR's own words.
 func TestUnknownCluster(t *testing.T) {
 	onRoad(t, awssim.Options{}, func(r *road) {
-		a := r.follow(r.targets(command("", "s-1")))[0]
+		a := r.Follow(r.Targets(command("", "s-1")))[0]
 		if a.Status != handlers.Failed || a.Err == nil || a.Err.Code != "InvalidRequestException" {
 			t.Errorf("%+v, want failed with InvalidRequestException", a)
 		}
@@ -289,13 +244,13 @@ func TestThrottledCallsComeThrough(t *testing.T) {
 		began := time.Now()
 		for i := range 20 {
 			id := fmt.Sprintf("j-%d", i)
-			r.sim.PutSteps(awssim.Step{ID: "s-1", Cluster: id})
-			a := r.follow(r.targets(handlers.Parameters{"ClusterId": id, "StepIds": []string{"s-1"}}))[0]
+			r.PutSteps(awssim.Step{ID: "s-1", Cluster: id})
+			a := r.Follow(r.Targets(handlers.Parameters{"ClusterId": id, "StepIds": []string{"s-1"}}))[0]
 			if a.Status != handlers.Accepted {
 				t.Errorf("%s: %+v, want accepted", id, a)
 			}
 		}
-		if took := time.Since(began); took != 20*time.Second || r.sim.Counts()["elasticmapreduce:CancelSteps"].Throttled == 0 {
+		if took := time.Since(began); took != 20*time.Second || r.Counts()["elasticmapreduce:CancelSteps"].Throttled == 0 {
 			t.Errorf("20 calls took %s, want 20s: 10 at once, one each 2 s", took)
 		}
 	})

@@ -190,3 +190,18 @@ func TestMorePages(t *testing.T) {
 		t.Errorf("the task on no page: %+v, want not found", r)
 	}
 }
+
+// A task without a lifecycle was not read, whatever the answer says of others.
+func TestTaskWithoutLifecycle(t *testing.T) {
+	p := peer{tasks: &sdk.DescribeDataRepositoryTasksOutput{DataRepositoryTasks: []types.DataRepositoryTask{
+		{TaskId: aws.String(taskID(0))}, {TaskId: aws.String(taskID(1)), Lifecycle: "CANCELED"},
+	}}}
+	h := &handler{clients: func(handlers.Place) client { return p }}
+	rs := h.describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: taskID(0)}, {ID: taskID(1)}})
+	if rs[0].Err == nil || rs[0].Err.Class != handlers.Unanswered || rs[0].Found {
+		t.Errorf("without a lifecycle: %+v, want unanswered", rs[0])
+	}
+	if rs[1].Err != nil || rs[1].State != "CANCELED" {
+		t.Errorf("the other: %+v", rs[1])
+	}
+}

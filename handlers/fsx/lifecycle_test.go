@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -18,49 +16,21 @@ import (
 
 var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
 
-// road sends tasks through the handler, the real SDK client and AWS in a box as the worker
-// does.
-type road struct {
-	*testing.T
-	sim *awssim.Sim
-	h   handlers.Handler
-}
+type road = handlertest.Road
 
-// onRoad runs a test in virtual time.
+// onRoad runs a test of the handler in virtual time.
 func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := awssim.New(o)
-		defer func() {
-			if err := sim.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		}()
-		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[0]})
-	})
+	handlertest.OnRoad(t, New, 0, o, test)
 }
+
+// target is the one task of most tests.
+var target = handlers.Target{ID: task}
 
 // follow returns what the task comes to.
-func (r *road) follow() handlers.Answer {
+func follow(r *road) handlers.Answer {
 	r.Helper()
-	targets, err := r.h.Targets(handlers.Parameters{"TaskId": task})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return handlertest.Drive(r.Context(), r.h, place, targets)[0]
-}
-
-// count returns how many requests of an operation were made.
-func (r *road) count(operation string) int {
-	return int(r.sim.Counts()["fsx:"+operation].Requests)
-}
-
-func (r *road) want(about string, a handlers.Answer, status handlers.Status, calls, reads int) {
-	r.Helper()
-	made, read := r.count("CancelDataRepositoryTask"), r.count("DescribeDataRepositoryTasks")
-	if a.Status != status || made != calls || read != reads {
-		r.Errorf("%s: %+v in %d calls and %d reads, want %s in %d and %d", about, a, made, read, status, calls, reads)
-	}
+	return r.Follow(r.Targets(handlers.Parameters{"TaskId": task}))[0]
 }
 
 const absent = "absent" // in place of a state: FSx knows no such task
@@ -88,14 +58,13 @@ var lifecycle = []struct {
 func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(r *road) {
-			r.put(row.state, row.kind, task)
-			a := r.follow()
+			put(r, row.state, row.kind, task)
+			a := follow(r)
 			about := fmt.Sprintf("%s %s (%s)", row.state, row.kind, row.source)
-			r.want(about, a, row.status, row.calls, row.reads)
+			r.Want(about, a, row.status, row.calls, row.reads)
 			time.Sleep(time.Minute)
-			target := handlers.Target{ID: task}
 			tried := handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}
-			if later := r.h.Judge(target, tried, handlertest.Read(r.Context(), r.h, place, []handlers.Target{target})[0]); later.Status != row.later {
+			if later := r.Look(target, tried); later.Status != row.later {
 				t.Errorf("%s, a minute later: %+v, want %s", about, later, row.later)
 			}
 		})
@@ -103,13 +72,13 @@ func TestLifecycle(t *testing.T) {
 }
 
 // put puts a task in, in a state by name. One that is stopping stops.
-func (r *road) put(state, kind, id string) {
+func put(r *road, state, kind, id string) {
 	in := awssim.Task{ID: id, State: simfsx.State(state), Type: kind}
 	if in.State == simfsx.Canceling {
 		in.Then = []awssim.TaskChange{{After: 5 * time.Second, State: simfsx.Canceled}}
 	}
 	if state != absent {
-		r.sim.PutTasks(in)
+		r.PutTasks(in)
 	}
 }
 
@@ -160,8 +129,8 @@ func TestAfterAFault(t *testing.T) {
 	} {
 		o := awssim.Options{FSx: simfsx.Options{StopAfter: row.stopAfter}, Faults: awssim.Faults{"fsx:CancelDataRepositoryTask": row.fault}}
 		onRoad(t, o, func(r *road) {
-			r.put(row.state, "", task)
-			r.want(row.about, r.follow(), row.status, row.calls, row.reads)
+			put(r, row.state, "", task)
+			r.Want(row.about, follow(r), row.status, row.calls, row.reads)
 		})
 	}
 }
@@ -169,11 +138,11 @@ func TestAfterAFault(t *testing.T) {
 // A second cancel is a success of the idempotent kind, whenever it comes.
 func TestSecondCancel(t *testing.T) {
 	onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Minute}}, func(r *road) {
-		r.put("EXECUTING", "", task)
-		r.want("first", r.follow(), handlers.Accepted, 1, 0)
-		r.want("while it is stopping", r.follow(), handlers.Accepted, 2, 0)
+		put(r, "EXECUTING", "", task)
+		r.Want("first", follow(r), handlers.Accepted, 1, 0)
+		r.Want("while it is stopping", follow(r), handlers.Accepted, 2, 0)
 		time.Sleep(time.Minute)
-		r.want("after", r.follow(), handlers.AlreadyCancelled, 3, 1)
+		r.Want("after", follow(r), handlers.AlreadyCancelled, 3, 1)
 	})
 }
 
@@ -203,20 +172,20 @@ func TestOneUnknownAmong50(t *testing.T) {
 			for i := range targets {
 				targets[i].ID = taskID(i)
 				if i != unknown {
-					r.put("SUCCEEDED", "", targets[i].ID)
+					put(r, "SUCCEEDED", "", targets[i].ID)
 				}
 			}
-			readings := handlertest.Read(r.Context(), r.h, place, targets)
+			readings := handlertest.Read(r.Context(), r.Handler, place, targets)
 			for i, target := range targets {
 				want := handlers.AlreadyEnded
 				if i == unknown {
 					want = handlers.NotFound
 				}
-				if a := r.h.Judge(target, handlers.Tried{}, readings[i]); a.Status != want {
+				if a := r.Handler.Judge(target, handlers.Tried{}, readings[i]); a.Status != want {
 					t.Errorf("unknown task %d: task %d came to %+v, want %s", unknown, i, a, want)
 				}
 			}
-			if reads := r.count("DescribeDataRepositoryTasks"); unknown < 0 && reads != 1 || reads > 1+2*6 {
+			if reads := r.Count("DescribeDataRepositoryTasks"); unknown < 0 && reads != 1 || reads > 1+2*6 {
 				t.Errorf("unknown task %d: %d reads, want 1 without and at most 13 with one", unknown, reads)
 			}
 		})
@@ -228,7 +197,7 @@ func TestContextEnds(t *testing.T) {
 	onRoad(t, awssim.Options{Latency: time.Hour}, func(r *road) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		a := r.h.Cancel().Do(ctx, place, []handlers.Target{{ID: task}})[0]
+		a := r.Handler.Cancel().Do(ctx, place, []handlers.Target{{ID: task}})[0]
 		if a.Err == nil || a.Err.Class != handlers.Unanswered {
 			t.Errorf("%+v, want unanswered", a)
 		}

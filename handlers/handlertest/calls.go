@@ -184,6 +184,11 @@ func checkMissing(s *subject) []error {
 				}
 				return Want{Status: sd.good}
 			})
+			if len(rs) > gap && rs[gap].Class == handlers.Unsettled {
+				if a, is := rs[gap].whole.(handlers.Answer); is && !a.Err.MayHaveRun {
+					s.errorf("%s, %s: the error does not say that the request may have run for it", sd.operation, about)
+				}
+			}
 		}
 	}
 	return s.errs

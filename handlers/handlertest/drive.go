@@ -13,41 +13,78 @@ import (
 const pause = 2 * time.Second
 
 // Drive does with targets of one key what the worker does without confirm, and returns what
-// each comes to, in their order: full requests, again after a pause what was throttled or not
-// answered, in halves what was refused together; then what the answers do not tell is read and
-// judged. It has no patience to lose, so the service must come to an answer, and it is meant
-// for virtual time. The targets have different ids and leave nothing to be resolved.
+// each comes to, in their order: what is left open is resolved; then full requests, again after
+// a pause what was throttled or not answered, in halves what was refused together; then what
+// the answers do not tell is read and judged. It has no patience to lose, so the service must
+// come to an answer, and it is meant for virtual time. The targets have different ids.
 func Drive(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+	targets, answers := Resolve(ctx, h, at, targets)
+	var standing, open []handlers.Target
+	places := map[string]*handlers.Answer{}
+	for i, t := range targets {
+		if places[t.ID] = &answers[i]; answers[i].Status == "" {
+			standing = append(standing, t)
+		}
+	}
 	unsure := map[string]bool{}
-	answers := send(ctx, h.Cancel(), at, targets, func(t handlers.Target, a handlers.Answer) *handlers.Error {
-		if a.Err != nil && (a.Err.Class == handlers.Unavailable || a.Err.Class == handlers.Unanswered) {
+	called := send(ctx, h.Cancel(), at, standing, func(t handlers.Target, a handlers.Answer) *handlers.Error {
+		if a.Err != nil && (a.Err.MayHaveRun || a.Err.Class == handlers.Unavailable || a.Err.Class == handlers.Unanswered) {
 			unsure[t.ID] = true
 		}
 		return a.Err
 	})
-	var open []handlers.Target
-	var places []int // of the open ones among the targets
-	for i, t := range targets {
-		if !settle(&answers[i], unsure[t.ID]) {
-			open, places = append(open, t), append(places, i)
+	for i, t := range standing {
+		*places[t.ID] = called[i]
+		if !settle(places[t.ID], unsure[t.ID]) {
+			open = append(open, t)
 		}
 	}
 	readings := Read(ctx, h, at, open)
 	for i, t := range open {
-		a := &answers[places[i]]
+		a := places[t.ID]
 		refusal := a.Err
 		*a = h.Judge(t, handlers.Tried{Taken: refusal == nil, Unsure: unsure[t.ID], Refusal: refusal}, readings[i])
 		if a.Status == "" {
 			a.Status, a.Err = handlers.Failed, refusal
+			if refusal != nil && refusal.Class == handlers.VersionMismatch {
+				a.Status = handlers.Conflict
+			}
 		}
 	}
 	return answers
 }
 
+// Resolve gives pins to the targets that leave open what is meant, as the worker does before the
+// first call. The answer has a status for each that nothing is to be called for.
+func Resolve(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) ([]handlers.Target, []handlers.Answer) {
+	targets, answers := slices.Clone(targets), make([]handlers.Answer, len(targets))
+	resolver, ok := h.(handlers.Resolver)
+	for i, t := range targets {
+		if !ok || t.Pin != "" || !resolver.Unresolved(t) {
+			continue
+		}
+		rd := send(ctx, resolver.Resolve(), at, []handlers.Target{t}, readingError)[0]
+		switch {
+		case rd.Err != nil:
+			answers[i].Err = rd.Err
+		case rd.Found:
+			targets[i].Pin = rd.State
+		default:
+			answers[i] = h.Judge(t, handlers.Tried{}, send(ctx, resolver.Last(), at, []handlers.Target{t}, readingError)[0])
+		}
+		if a := &answers[i]; a.Err != nil && a.Status == "" {
+			settle(a, false)
+		}
+	}
+	return targets, answers
+}
+
+func readingError(_ handlers.Target, r handlers.Reading) *handlers.Error { return r.Err }
+
 // Read reads the state of targets of one key as the worker does, and returns a reading for
 // each, in their order. What holds of Drive's calls holds of these.
 func Read(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) []handlers.Reading {
-	return send(ctx, h.Read(), at, targets, func(_ handlers.Target, r handlers.Reading) *handlers.Error { return r.Err })
+	return send(ctx, h.Read(), at, targets, readingError)
 }
 
 // settle completes an answer that is enough to tell what became of its target; false where
@@ -60,16 +97,14 @@ func settle(a *handlers.Answer, unsure bool) bool {
 	case handlers.NoSuchTarget:
 		a.Status = handlers.NotFound
 		return !unsure // else perhaps the echo of our own cancel
-	case handlers.VersionMismatch:
-		a.Status = handlers.Conflict
-		return !unsure
 	case handlers.NotAuthorized:
 		a.Status = handlers.Denied
 	case handlers.Final:
 		a.Status = handlers.Failed
+		return !unsure
 	case handlers.Unsettled:
 		return a.Status != "" && !unsure
-	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused:
+	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused, handlers.VersionMismatch:
 		return false
 	}
 	return true

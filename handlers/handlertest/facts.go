@@ -117,8 +117,8 @@ func checkSuite(s *subject) []error {
 			}
 		}
 	}
-	if _, ok := s.h.(handlers.Resolver); ok != (s.Resolve != nil) {
-		s.errorf("handlers.Resolver and Suite.Resolve go together")
+	if _, ok := s.h.(handlers.Resolver); ok != (s.Resolve != nil) || ok != (s.Last != nil) {
+		s.errorf("handlers.Resolver, Suite.Resolve and Suite.Last go together")
 	}
 	for _, state := range k.states {
 		if !slices.ContainsFunc(s.States, func(st State) bool { return st.Name == state || strings.HasPrefix(st.Name, state+"/") }) {

@@ -116,6 +116,7 @@ func TestGapsInTheSuiteAreCaught(t *testing.T) {
 		"a state":            func(s *handlertest.Suite) { s.States = s.States[:len(s.States)-1] },
 		"a documented error": func(s *handlertest.Suite) { s.Read.Whole = s.Read.Whole[:1] },
 		"a resolver":         func(s *handlertest.Suite) { s.Resolve = &s.Read },
+		"a resolver's last":  func(s *handlertest.Suite) { s.Last = &s.Read },
 	} {
 		t.Run(about, func(t *testing.T) {
 			s := suite()
@@ -123,6 +124,36 @@ func TestGapsInTheSuiteAreCaught(t *testing.T) {
 			wantCaught(t, handlertest.Check(s), "suite")
 		})
 	}
+}
+
+// TestWhatAGapMeans: a target that is left out is called again unless the suite says that its
+// state is read, and then the handler must say that the call may have been the one to stop it.
+func TestWhatAGapMeans(t *testing.T) {
+	for _, mayHaveRun := range []bool{true, false} {
+		s := suite()
+		s.Cancel.Gap = handlers.Unsettled
+		s.New = cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+			as := do(ctx, at, ts)
+			if slices.ContainsFunc(as, func(a handlers.Answer) bool { return a.Err == nil }) {
+				for i := range as {
+					if e := as[i].Err; e != nil && e.Class == handlers.Unanswered {
+						as[i].Err = &handlers.Error{Class: handlers.Unsettled, Code: "LeftOut", MayHaveRun: mayHaveRun}
+					}
+				}
+			}
+			return as
+		})
+		problems := handlertest.Check(s)
+		switch {
+		case !mayHaveRun:
+			wantCaught(t, problems, "missing: may have run")
+		case len(problems) > 0:
+			t.Errorf("%v", problems)
+		}
+	}
+	s := suite()
+	s.Cancel.Gap = handlers.Unsettled
+	wantCaught(t, handlertest.Check(s), "missing: want status \"\" class unsettled")
 }
 
 func TestConformingHandlerHasNoProblems(t *testing.T) {

@@ -77,7 +77,6 @@ func (s *subject) checkVerdict(about string, tried handlers.Tried, r reading, a 
 // readings are the suite's states and extras as the handler itself reads them, and beside
 // them what a reading should never be.
 func (s *subject) readings(t handlers.Target) []reading {
-	sd := s.sides[1]
 	all := []reading{
 		{about: "not found"},
 		{about: "not read", Reading: handlers.Reading{Err: &handlers.Error{Class: handlers.Unavailable, Code: "InternalFailure"}}},
@@ -88,13 +87,18 @@ func (s *subject) readings(t handlers.Target) []reading {
 		for _, extra := range append([]any{nil}, s.Extras...) {
 			about := fmt.Sprintf("%s %+v", state.Name, extra)
 			item := Item{ID: t.ID, State: state.Name, Extra: extra}
-			rs, ok := s.call(sd, about, []handlers.Target{t}, sd.with([]Item{item}))
-			if !ok {
-				continue
+			for _, sd := range s.sides {
+				if !sd.tells {
+					continue
+				}
+				rs, ok := s.call(sd, about, []handlers.Target{t}, sd.with([]Item{item}))
+				if !ok {
+					continue
+				}
+				s.want(sd, about, rs, each(Want{Status: found}))
+				r, _ := rs[0].whole.(handlers.Reading)
+				all = append(all, reading{about: sd.operation + " " + about, Reading: r, ended: state.Ended})
 			}
-			s.want(sd, about, rs, each(Want{Status: found}))
-			r, _ := rs[0].whole.(handlers.Reading)
-			all = append(all, reading{about: about, Reading: r, ended: state.Ended})
 		}
 		bare := handlers.Reading{Found: true, State: state.Name}
 		all = append(all, reading{about: state.Name + " without detail", Reading: bare, ended: state.Ended})

@@ -1,6 +1,7 @@
 package handlertest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,7 @@ type side struct {
 	max       int
 	good      handlers.Status // what a taken, or known, target comes to
 	gap       Want            // what a target comes to that the answer leaves out
+	tells     bool            // it reads states, which Judge judges
 	do        func(context.Context, []handlers.Target) []result
 }
 
@@ -70,20 +72,20 @@ func newSubject(s Suite) *subject {
 	cancel := sub.h.Cancel()
 	sub.sides = []side{{
 		Peer: s.Cancel, operation: cancel.Operation, max: cancel.Max, good: s.Cancel.Taken,
-		gap: Want{Class: handlers.Unanswered},
+		gap: Want{Class: cmp.Or(s.Cancel.Gap, handlers.Unanswered)},
 		do: func(ctx context.Context, targets []handlers.Target) []result {
 			return answers(cancel.Do(ctx, place, targets))
 		},
-	}, readSide(s.Read, sub.h.Read())}
-	if r, ok := sub.h.(handlers.Resolver); ok && s.Resolve != nil {
-		sub.sides = append(sub.sides, readSide(*s.Resolve, r.Resolve()))
+	}, readSide(s.Read, sub.h.Read(), true)}
+	if r, ok := sub.h.(handlers.Resolver); ok && s.Resolve != nil && s.Last != nil {
+		sub.sides = append(sub.sides, readSide(*s.Resolve, r.Resolve(), false), readSide(*s.Last, r.Last(), true))
 	}
 	return sub
 }
 
-func readSide(p Peer, call handlers.Call[handlers.Reading]) side {
+func readSide(p Peer, call handlers.Call[handlers.Reading], tells bool) side {
 	return side{
-		Peer: p, operation: call.Operation, max: call.Max, good: found,
+		Peer: p, tells: tells, operation: call.Operation, max: call.Max, good: found,
 		gap: Want{Status: handlers.NotFound},
 		do: func(ctx context.Context, targets []handlers.Target) []result {
 			return readings(call.Do(ctx, place, targets))

@@ -13,6 +13,9 @@
 //     the same class; what was never or not readably answered is Unanswered;
 //   - fields, batch sizes, states and documented errors agree with aws.json;
 //   - Judge is total and pure, and claims no more than the state shows.
+//
+// For the tables that each service has of its own, from a state to a status, [OnRoad] puts the
+// handler before AWS in a box, and [Drive] does with targets what the worker does.
 package handlertest
 
 import (
@@ -33,9 +36,10 @@ type Suite struct {
 	// goes. Equal n gives equal parameters, and the first targets of a larger n are those of
 	// a smaller.
 	Commands func(n int) []handlers.Parameters
-	// Cancel, Read and Resolve answer the three calls. Resolve is for a handlers.Resolver.
+	// Cancel and Read answer the two calls that every handler has.
 	Cancel, Read Peer
-	Resolve      *Peer
+	// Resolve and Last answer those of a handlers.Resolver, which has both.
+	Resolve, Last *Peer
 	// States are the states that a reading can show, as the handler writes them; a part after
 	// a slash is the handler's own refinement of aws.json's state ("CLOSED/CANCELED").
 	States []State
@@ -67,6 +71,11 @@ type Peer struct {
 	Taken handlers.Status
 	// NoBody: a success says nothing in its body, so that an empty one is a success.
 	NoBody bool
+	// Gap is the class of a target that the answer to a request of several leaves out. 0 is
+	// Unanswered: it is called again, as after an answer that was lost. Unsettled says that its
+	// state is read instead, and comes with MayHaveRun, since the request did arrive: for a
+	// service where a call is dearer than a reading, or less sure to be harmless. Cancel only.
+	Gap handlers.Class
 	// Items are the refusals that a single item of a success can carry.
 	Items []Refusal
 	// Whole are the refusals of a whole request that this service documents; each error

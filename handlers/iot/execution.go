@@ -75,12 +75,12 @@ func (h *executionHandler) Targets(p handlers.Parameters) ([]handlers.Target, er
 
 // Cancel is CancelJobExecution.
 func (h *executionHandler) Cancel() handlers.Call[handlers.Answer] {
-	return handlers.Call[handlers.Answer]{Operation: "CancelJobExecution", Max: 1, Quota: quota, Do: one(h.cancel)}
+	return handlers.Call[handlers.Answer]{Operation: "CancelJobExecution", Max: 1, Quota: quota, Do: handlers.One(h.cancel)}
 }
 
 // Read is DescribeJobExecution.
 func (h *executionHandler) Read() handlers.Call[handlers.Reading] {
-	return handlers.Call[handlers.Reading]{Operation: "DescribeJobExecution", Max: 1, Quota: quota, Do: one(h.describe)}
+	return handlers.Call[handlers.Reading]{Operation: "DescribeJobExecution", Max: 1, Quota: quota, Do: handlers.One(h.describe)}
 }
 
 func (h *executionHandler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
@@ -90,7 +90,7 @@ func (h *executionHandler) cancel(ctx context.Context, at handlers.Place, t hand
 		Force: e.Force, ExpectedVersion: e.Version, StatusDetails: e.Details,
 	})
 	if err != nil {
-		return refused(err, codes)
+		return refused(err)
 	}
 	return handlers.Answer{Status: handlers.Accepted, RequestID: requestID(out.ResultMetadata)}
 }

@@ -3,15 +3,16 @@
 // it knows no queue, no quota's tokens and no retry.
 //
 // IoT takes one target a call. Its success is enough: the target is accepted, and no state is
-// read. A refusal by state does not say how the target ended: its state is read, by
-// DescribeJobExecution or DescribeJob, and judged (judge.go). execution.go is the one action,
-// job.go the other.
+// read. A refusal by state or by version, or of a request as invalid, does not say how the
+// target ended: its state is read, by DescribeJobExecution or DescribeJob, and judged
+// (judge.go). execution.go is the one action, job.go the other.
 package iot
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -62,8 +63,7 @@ func New(config func(handlers.Place) aws.Config) []handlers.Handler {
 }
 
 // codes are IoT's own (facts/aws.json: core.iot.operations). ThrottlingException, which IoT
-// answers with 400 or 429, means the same from every service; InvalidRequestException is
-// final unless an action says otherwise.
+// answers with 400 or 429, means the same from every service.
 var codes = handlers.Codes{
 	"InvalidStateTransitionException": handlers.Unsettled,
 	"ResourceNotFoundException":       handlers.NoSuchTarget,
@@ -74,22 +74,17 @@ var codes = handlers.Codes{
 	"LimitExceededException": handlers.Throttled,
 }
 
-// one makes a call of many, as [handlers.Call] has it, of a call for one target.
-func one[R any](do func(context.Context, handlers.Place, handlers.Target) R) func(context.Context, handlers.Place, []handlers.Target) []R {
-	return func(ctx context.Context, at handlers.Place, targets []handlers.Target) []R {
-		return []R{do(ctx, at, targets[0])}
-	}
-}
+// cancelCodes are those of the cancelling calls. The fields of a request were all checked before
+// it was made, so that its InvalidRequestException may well be a refusal by state, which
+// CancelJob documents none of, and CancelJobExecution one: the state tells.
+var cancelCodes = func() handlers.Codes {
+	c := maps.Clone(codes)
+	c["InvalidRequestException"] = handlers.Unsettled
+	return c
+}()
 
 // refused is the answer to a cancelling call that failed.
-func refused(err error, codes handlers.Codes) handlers.Answer {
-	var a handlers.Answer
-	a.Err, a.RequestID = handlers.Classify(err, codes)
-	if a.Err.Class == handlers.NotAuthorized {
-		a.Status = handlers.Denied
-	}
-	return a
-}
+func refused(err error) handlers.Answer { return handlers.Refusal(handlers.Classify(err, cancelCodes)) }
 
 // unread is the reading of a call that failed; that IoT does not know the target is not a
 // failure.
@@ -105,7 +100,7 @@ func unread(err error) handlers.Reading {
 func read(state string, metadata middleware.Metadata) handlers.Reading {
 	r := handlers.Reading{Found: state != "", State: state, RequestID: requestID(metadata)}
 	if !r.Found {
-		r.Err = unanswered("IoT's answer has no status")
+		r.Err = handlers.NoAnswer("IoT's answer has no status")
 	}
 	return r
 }
@@ -113,10 +108,6 @@ func read(state string, metadata middleware.Metadata) handlers.Reading {
 func requestID(metadata middleware.Metadata) string {
 	id, _ := awsmiddleware.GetRequestIDMetadata(metadata)
 	return id
-}
-
-func unanswered(message string) *handlers.Error {
-	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
 }
 
 // key is what a request says besides its target's name: equal requests, equal keys.

@@ -44,7 +44,7 @@ func executionSuite() handlertest.Suite {
 		Cancel: handlertest.Peer{
 			Asked: asked, Taken: handlers.Accepted, NoBody: true,
 			Answer: func(handlertest.Request, []handlertest.Item) handlertest.Response { return handlertest.Response{} },
-			Whole: append(readRefusals(want(handlers.NoSuchTarget)),
+			Whole: append(cancelRefusals(),
 				handlertest.Refusal{Code: "InvalidStateTransitionException", HTTP: 409, Want: want(handlers.Unsettled)},
 				handlertest.Refusal{Code: "VersionConflictException", HTTP: 409, Want: want(handlers.VersionMismatch)},
 			),
@@ -72,12 +72,6 @@ func executionSuite() handlertest.Suite {
 
 func jobSuite() handlertest.Suite {
 	asked := func(r handlertest.Request) []string { return []string{strings.Split(r.URL.Path, "/")[2]} }
-	whole := readRefusals(want(handlers.NoSuchTarget))
-	for i := range whole {
-		if whole[i].Code == "InvalidRequestException" {
-			whole[i].Want = want(handlers.Unsettled)
-		}
-	}
 	return handlertest.Suite{
 		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[1] },
 		Commands: func(n int) []handlers.Parameters {
@@ -94,7 +88,7 @@ func jobSuite() handlertest.Suite {
 			Answer: func(_ handlertest.Request, items []handlertest.Item) handlertest.Response {
 				return encode(map[string]any{"jobId": items[0].ID, "jobArn": "arn:aws:iot:us-east-1:123456789012:job/" + items[0].ID})
 			},
-			Whole: append(whole,
+			Whole: append(cancelRefusals(),
 				handlertest.Refusal{Code: "LimitExceededException", HTTP: 410, Want: want(handlers.Throttled)},
 				// Not documented for a job; should IoT say it, the state tells.
 				handlertest.Refusal{Code: "InvalidStateTransitionException", HTTP: 409, Want: want(handlers.Unsettled)},
@@ -116,11 +110,19 @@ func jobSuite() handlertest.Suite {
 	}
 }
 
-// readRefusals are the errors that every operation here documents, and the throttle's other
-// status.
 func readRefusals(unknown handlertest.Want) []handlertest.Refusal {
+	return refusals(unknown, handlers.Final)
+}
+
+// cancelRefusals: a request that is called invalid may be one for what has ended.
+func cancelRefusals() []handlertest.Refusal {
+	return refusals(want(handlers.NoSuchTarget), handlers.Unsettled)
+}
+
+// refusals are the errors that every operation here documents, and the throttle's other status.
+func refusals(unknown handlertest.Want, invalid handlers.Class) []handlertest.Refusal {
 	return []handlertest.Refusal{
-		{Code: "InvalidRequestException", HTTP: 400, Want: want(handlers.Final)},
+		{Code: "InvalidRequestException", HTTP: 400, Want: want(invalid)},
 		{Code: "ResourceNotFoundException", HTTP: 404, Want: unknown},
 		{Code: "ThrottlingException", HTTP: 400, Want: want(handlers.Throttled)}, // as the SDK's model has it
 		{Code: "ThrottlingException", HTTP: 429, Want: want(handlers.Throttled)}, // as the API page has it

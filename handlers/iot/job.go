@@ -2,7 +2,6 @@ package iot
 
 import (
 	"context"
-	"maps"
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,14 +29,6 @@ type jobOptions struct {
 	ReasonCode string `json:"reasonCode"` // "": none
 	Comment    string `json:"comment"`    // "": none
 }
-
-// jobCodes: CancelJob documents no refusal by state, so that InvalidRequestException, of a
-// request whose fields were all checked before, may be one. The job's state tells.
-var jobCodes = func() handlers.Codes {
-	c := maps.Clone(codes)
-	c["InvalidRequestException"] = handlers.Unsettled
-	return c
-}()
 
 // Action is iot:CancelJob.
 func (h *jobHandler) Action() handlers.Action { return "iot:CancelJob" }
@@ -69,12 +60,12 @@ func (h *jobHandler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 
 // Cancel is CancelJob.
 func (h *jobHandler) Cancel() handlers.Call[handlers.Answer] {
-	return handlers.Call[handlers.Answer]{Operation: "CancelJob", Max: 1, Quota: quota, Do: one(h.cancel)}
+	return handlers.Call[handlers.Answer]{Operation: "CancelJob", Max: 1, Quota: quota, Do: handlers.One(h.cancel)}
 }
 
 // Read is DescribeJob.
 func (h *jobHandler) Read() handlers.Call[handlers.Reading] {
-	return handlers.Call[handlers.Reading]{Operation: "DescribeJob", Max: 1, Quota: quota, Do: one(h.describe)}
+	return handlers.Call[handlers.Reading]{Operation: "DescribeJob", Max: 1, Quota: quota, Do: handlers.One(h.describe)}
 }
 
 func (h *jobHandler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
@@ -88,11 +79,11 @@ func (h *jobHandler) cancel(ctx context.Context, at handlers.Place, t handlers.T
 	}
 	out, err := h.clients(at).CancelJob(ctx, in)
 	if err != nil {
-		return refused(err, jobCodes)
+		return refused(err)
 	}
 	a := handlers.Answer{Status: handlers.Accepted, RequestID: requestID(out.ResultMetadata)}
 	if aws.ToString(out.JobId) == "" {
-		a.Status, a.Err = "", unanswered("IoT's answer does not name the job")
+		a.Status, a.Err = "", handlers.NoAnswer("IoT's answer does not name the job")
 	}
 	return a
 }

@@ -17,7 +17,9 @@ const (
 )
 
 // judge says what a reading shows of a target whose state has that standing. IoT does not
-// record who cancelled: after a call that was taken, or may have been, it was ours.
+// record who cancelled: after a call that was taken, or may have been, it was ours. That the
+// version did not match counts where the target has not ended: whether IoT looks at the version
+// or at the state first is not documented.
 func judge(s standing, tried handlers.Tried, r handlers.Reading) handlers.Answer {
 	a := handlers.Answer{After: r.State, RequestID: r.RequestID}
 	switch {
@@ -36,28 +38,13 @@ func judge(s standing, tried handlers.Tried, r handlers.Reading) handlers.Answer
 		}
 	case ended:
 		a.Status = handlers.AlreadyEnded
-	case open, beyond:
-		judgeStanding(&a, s, tried)
+	case open:
+		handlers.JudgeAlive(&a, tried)
+	case beyond:
+		handlers.JudgeAlive(&a, tried)
+		if a.Status == "" || a.Status == handlers.Failed {
+			a.Status = handlers.NotCancellable
+		}
 	}
 	return a
-}
-
-// judgeStanding judges a target that has not ended.
-func judgeStanding(a *handlers.Answer, s standing, tried handlers.Tried) {
-	if tried.Taken {
-		a.Status = handlers.Accepted
-		return
-	}
-	a.Err = tried.Refusal
-	switch {
-	case tried.Refusal != nil && tried.Refusal.Class == handlers.VersionMismatch:
-		a.Status = handlers.Conflict
-	case tried.Refusal != nil && tried.Refusal.Class == handlers.NotAuthorized:
-		a.Status = handlers.Denied
-	case s == beyond:
-		a.Status = handlers.NotCancellable
-	case tried.Refusal != nil:
-		// IoT's last word, and the state does not explain it.
-		a.Status = handlers.Failed
-	}
 }

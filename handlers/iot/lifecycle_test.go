@@ -1,15 +1,13 @@
 package iot
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
 	simiot "github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/facts"
@@ -17,102 +15,18 @@ import (
 
 var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
 
-// road sends a target through a handler, the real SDK client and AWS in a box as the worker
-// does: what is throttled or not answered again after a while, and what the answer does not
-// tell is read.
-type road struct {
-	*testing.T
-	*awssim.Sim
-	h handlers.Handler
-}
+type road = handlertest.Road
 
 // onRoad runs a test of the i-th handler that New returns, in virtual time.
 func onRoad(t *testing.T, i int, o awssim.Options, test func(*road)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := awssim.New(o)
-		defer func() {
-			if err := sim.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		}()
-		test(&road{T: t, Sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[i]})
-	})
+	handlertest.OnRoad(t, New, i, o, test)
 }
 
-func (r *road) target(p handlers.Parameters) handlers.Target {
+// follow returns what the one target comes to.
+func follow(r *road, p handlers.Parameters) handlers.Answer {
 	r.Helper()
-	targets, err := r.h.Targets(p)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return targets[0]
-}
-
-// follow returns what a target comes to.
-func (r *road) follow(t handlers.Target) handlers.Answer {
-	var tried handlers.Tried
-	a := again(r.h.Cancel().Do, t, func(a handlers.Answer) *handlers.Error {
-		tried.Unsure = tried.Unsure || a.Err != nil && (a.Err.Class == handlers.Unavailable || a.Err.Class == handlers.Unanswered)
-		return a.Err
-	})
-	if a.Err == nil {
-		return a
-	}
-	if status := statusOf(a.Err.Class); status != "" && !tried.Unsure {
-		a.Status = status
-		return a
-	}
-	tried.Refusal = a.Err
-	return r.look(t, tried)
-}
-
-// look reads a target's state and judges it; what shows nothing has failed.
-func (r *road) look(t handlers.Target, tried handlers.Tried) handlers.Answer {
-	a := r.h.Judge(t, tried, again(r.h.Read().Do, t, func(rd handlers.Reading) *handlers.Error { return rd.Err }))
-	if a.Status == "" {
-		a.Status, a.Err = handlers.Failed, tried.Refusal
-	}
-	return a
-}
-
-// again makes calls for one target until it has an answer.
-func again[R any](do func(context.Context, handlers.Place, []handlers.Target) []R, t handlers.Target, errOf func(R) *handlers.Error) R {
-	for {
-		r := do(context.Background(), place, []handlers.Target{t})[0]
-		switch e := errOf(r); {
-		case e == nil, e.Class != handlers.Throttled && e.Class != handlers.Unavailable && e.Class != handlers.Unanswered:
-			return r
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// statusOf is what a refusal means without a reading; "" where one is needed.
-func statusOf(c handlers.Class) handlers.Status {
-	switch c {
-	case handlers.NoSuchTarget:
-		return handlers.NotFound
-	case handlers.VersionMismatch:
-		return handlers.Conflict
-	case handlers.NotAuthorized:
-		return handlers.Denied
-	case handlers.Final:
-		return handlers.Failed
-	case handlers.Throttled, handlers.Unavailable, handlers.Unanswered, handlers.Refused, handlers.Unsettled:
-	}
-	return ""
-}
-
-// made checks the requests made since the box was new.
-func (r *road) made(about string, calls, reads int) {
-	r.Helper()
-	n := r.Counts()
-	gotCalls := n["iot:"+r.h.Cancel().Operation].Requests
-	gotReads := n["iot:"+r.h.Read().Operation].Requests
-	if int(gotCalls) != calls || int(gotReads) != reads {
-		r.Errorf("%s: %d calls and %d reads, want %d and %d", about, gotCalls, gotReads, calls, reads)
-	}
+	return r.Follow(r.Targets(p))[0]
 }
 
 const absent = "absent" // in place of a state: IoT knows no such target
@@ -159,22 +73,19 @@ func TestExecutionLifecycle(t *testing.T) {
 	for _, row := range executionLifecycle {
 		onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: 10 * time.Second}}, func(r *road) {
 			about := fmt.Sprintf("%s, force %v (%s)", row.state, row.force, row.source)
-			r.putExecution(row.state)
-			target := r.target(anExecution(handlers.Parameters{"force": row.force}))
-			a := r.follow(target)
-			if a.Status != row.status {
-				t.Errorf("%s: %s, want %s", about, a.Status, row.status)
-			}
-			r.made(about, row.calls, row.reads)
+			putExecution(r, row.state)
+			targets := r.Targets(anExecution(handlers.Parameters{"force": row.force}))
+			a := r.Follow(targets)[0]
+			r.Want(about, a, row.status, row.calls, row.reads)
 			time.Sleep(time.Minute)
-			if later := r.look(target, handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}); later.Status != row.later {
+			if later := r.Look(targets[0], handlers.Tried{Taken: a.Err == nil && row.reads == 0, Refusal: a.Err}); later.Status != row.later {
 				t.Errorf("%s, a minute later: %s, want %s", about, later.Status, row.later)
 			}
 		})
 	}
 }
 
-func (r *road) putExecution(state string) {
+func putExecution(r *road, state string) {
 	if state != absent {
 		r.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: simiot.State(state), Version: 3})
 	}
@@ -204,18 +115,15 @@ func TestJobLifecycle(t *testing.T) {
 				if row.state != absent {
 					r.PutThingJobs(awssim.ThingJob{ID: "j", State: simiot.JobState(row.state)})
 				}
-				target := r.target(handlers.Parameters{"jobId": "j", "force": force, "comment": "over budget", "reasonCode": "COST"})
-				a := r.follow(target)
-				if a.Status != row.status {
-					t.Errorf("%s: %s, want %s", about, a.Status, row.status)
-				}
-				r.made(about, row.calls, row.reads)
+				targets := r.Targets(handlers.Parameters{"jobId": "j", "force": force, "comment": "over budget", "reasonCode": "COST"})
+				a := r.Follow(targets)[0]
+				r.Want(about, a, row.status, row.calls, row.reads)
 				job, _ := r.ThingJob("j")
 				if taken := a.Status == handlers.Accepted; taken != (job.Comment == "over budget" && job.ReasonCode == "COST") || job.Forced != (taken && force) {
 					t.Errorf("%s: the job is %+v", about, job)
 				}
 				time.Sleep(time.Minute)
-				if later := r.look(target, handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}); later.Status != row.later {
+				if later := r.Look(targets[0], handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}); later.Status != row.later {
 					t.Errorf("%s, a minute later: %s, want %s", about, later.Status, row.later)
 				}
 			})
@@ -267,21 +175,23 @@ func TestExpectedVersion(t *testing.T) {
 		source  string
 	}{
 		{"QUEUED", 3, "accepted", 0, "optimistic_lock"},
-		{"QUEUED", 2, "conflict", 0, "optimistic_lock: VersionConflictException"},
+		{"QUEUED", 2, "conflict", 1, "optimistic_lock: VersionConflictException"},
 		{"IN_PROGRESS", 3, "not_cancellable", 1, "second_cancel"},
-		{"IN_PROGRESS", 2, "conflict", 0, "optimistic_lock; the order is undocumented"},
+		{"IN_PROGRESS", 2, "conflict", 1, "optimistic_lock; the order is undocumented"},
 		{"CANCELED", 3, "already_cancelled", 1, "second_cancel: not documented"},
-		{"CANCELED", 2, "conflict", 0, "optimistic_lock; the order is undocumented"},
+		{"CANCELED", 2, "already_cancelled", 1, "optimistic_lock; the order is undocumented; a second cancel is a success"},
+		{"SUCCEEDED", 2, "already_ended", 1, "optimistic_lock; the order is undocumented; terminal"},
+		{"REMOVED", 2, "already_ended", 1, "optimistic_lock; the order is undocumented; terminal"},
 		{absent, 3, "not_found", 0, "ResourceNotFoundException"},
 	} {
 		onRoad(t, 0, awssim.Options{}, func(r *road) {
 			about := fmt.Sprintf("%s at version 3, expected %d (%s)", row.state, row.version, row.source)
-			r.putExecution(row.state)
-			a := r.follow(r.target(anExecution(handlers.Parameters{"expectedVersion": row.version})))
-			if a.Status != row.status || row.status == handlers.Conflict && a.Err.Code != "VersionConflictException" {
-				t.Errorf("%s: %+v, want %s", about, a, row.status)
+			putExecution(r, row.state)
+			a := follow(r, anExecution(handlers.Parameters{"expectedVersion": row.version}))
+			r.Want(about, a, row.status, 1, row.reads)
+			if row.status == handlers.Conflict && a.Err.Code != "VersionConflictException" {
+				t.Errorf("%s: %+v, want IoT's own code", about, a)
 			}
-			r.made(about, 1, row.reads)
 		})
 	}
 }
@@ -289,9 +199,9 @@ func TestExpectedVersion(t *testing.T) {
 // The options of a command arrive.
 func TestOptionsArrive(t *testing.T) {
 	onRoad(t, 0, awssim.Options{}, func(r *road) {
-		r.putExecution("IN_PROGRESS")
+		putExecution(r, "IN_PROGRESS")
 		details := map[string]string{"by": "rescind", "why": "zu teuer — genug"}
-		a := r.follow(r.target(anExecution(handlers.Parameters{"force": true, "statusDetails": details})))
+		a := follow(r, anExecution(handlers.Parameters{"force": true, "statusDetails": details}))
 		e, _ := r.JobExecution("t", "j")
 		if a.Status != handlers.Accepted || a.RequestID == "" || !e.Forced || e.State != simiot.Canceled || e.Details["why"] != details["why"] || e.Version != 4 {
 			t.Errorf("%+v; the execution is %+v", a, e)
@@ -325,17 +235,13 @@ func TestAfterAFault(t *testing.T) {
 		{"denied", awssim.Fault{Denied: 1}, "QUEUED", nil, "denied", 1, 0},
 	} {
 		onRoad(t, 0, awssim.Options{Faults: awssim.Faults{"iot:CancelJobExecution": row.fault}}, func(r *road) {
-			r.putExecution(row.state)
-			a := r.follow(r.target(anExecution(row.options)))
-			if a.Status != row.status {
-				t.Errorf("%s (%s): %+v, want %s", row.about, row.state, a, row.status)
-			}
-			r.made(row.about, row.calls, row.reads)
+			putExecution(r, row.state)
+			r.Want(row.about+": "+row.state, follow(r, anExecution(row.options)), row.status, row.calls, row.reads)
 		})
 	}
 	onRoad(t, 1, awssim.Options{Faults: awssim.Faults{"iot:CancelJob": lost}}, func(r *road) {
 		r.PutThingJobs(awssim.ThingJob{ID: "j"})
-		if a := r.follow(r.target(handlers.Parameters{"jobId": "j"})); a.Status != handlers.Cancelled {
+		if a := follow(r, handlers.Parameters{"jobId": "j"}); a.Status != handlers.Cancelled {
 			t.Errorf("a whole job, lost: %+v, want cancelled", a)
 		}
 	})
@@ -344,10 +250,9 @@ func TestAfterAFault(t *testing.T) {
 // A second command for the same target is a success, whatever became of it in between.
 func TestSecondCancel(t *testing.T) {
 	onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: time.Minute}}, func(r *road) {
-		r.putExecution("QUEUED")
-		target := r.target(anExecution(nil))
+		putExecution(r, "QUEUED")
 		for _, want := range []handlers.Status{handlers.Accepted, handlers.Accepted, handlers.AlreadyCancelled} {
-			if a := r.follow(target); a.Status != want {
+			if a := follow(r, anExecution(nil)); a.Status != want {
 				t.Errorf("after %v: %+v, want %s", r.Counts(), a, want)
 			}
 			time.Sleep(45 * time.Second)
@@ -373,6 +278,11 @@ func TestJudge(t *testing.T) {
 		{"never answered", handlers.Tried{Unsure: true}, "QUEUED", false, "", false},
 		{"never answered", handlers.Tried{Unsure: true}, "CANCELED", false, "cancelled", false},
 		{"taken, and still listed as it was", handlers.Tried{Taken: true}, "QUEUED", false, "accepted", false},
+		{"refused as not valid, and the state explains it", handlers.Tried{Refusal: e(handlers.Unsettled)}, "CANCELED", false, "already_cancelled", false},
+		{"refused by version, by what our own call made", handlers.Tried{Unsure: true, Refusal: e(handlers.VersionMismatch)}, "CANCELED", false, "cancelled", false},
+		{"refused by version, and cancelled before", handlers.Tried{Refusal: e(handlers.VersionMismatch)}, "CANCELED", false, "already_cancelled", false},
+		{"refused by version, and ended", handlers.Tried{Refusal: e(handlers.VersionMismatch)}, "TIMED_OUT", false, "already_ended", false},
+		{"refused by version", handlers.Tried{Refusal: e(handlers.VersionMismatch)}, "QUEUED", false, "conflict", true},
 		{"refused, and queued again since", handlers.Tried{Refusal: e(handlers.Unsettled)}, "QUEUED", false, "failed", true},
 		{"refused as not known, and known", handlers.Tried{Unsure: true, Refusal: e(handlers.NoSuchTarget)}, "QUEUED", false, "failed", true},
 		{"refused by state", handlers.Tried{Refusal: e(handlers.Unsettled)}, "IN_PROGRESS", false, "not_cancellable", true},
@@ -398,12 +308,12 @@ func TestThrottledCallsComeThrough(t *testing.T) {
 		for i := range 30 {
 			thing := fmt.Sprintf("t%d", i)
 			r.PutJobExecutions(awssim.JobExecution{Thing: thing, Job: "j"})
-			if a := r.follow(r.target(handlers.Parameters{"thingName": thing, "jobId": "j"})); a.Status != handlers.Accepted {
+			if a := follow(r, handlers.Parameters{"thingName": thing, "jobId": "j"}); a.Status != handlers.Accepted {
 				t.Errorf("%s: %+v, want accepted", thing, a)
 			}
 		}
-		if took := time.Since(began); took != 2*time.Second || r.Counts()["iot:CancelJobExecution"].Throttled != 2 {
-			t.Errorf("30 calls took %s: %+v; want 2s and two throttled", took, r.Counts()["iot:CancelJobExecution"])
+		if took := time.Since(began); took != 4*time.Second || r.Counts()["iot:CancelJobExecution"].Throttled != 2 {
+			t.Errorf("30 calls took %s: %+v; want two throttled, and 2s after each", took, r.Counts()["iot:CancelJobExecution"])
 		}
 	})
 }

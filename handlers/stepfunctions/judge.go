@@ -68,8 +68,13 @@ func judgeState(a *handlers.Answer, t handlers.Target, tried handlers.Tried, r h
 	}
 }
 
-// ours reports whether the record of a stop may be that of our call. Of what was not sent
-// nothing can be told: ours and another's look alike.
+// ours reports whether the record of a stop may be that of our call. It is asked only after a call
+// that was taken or may have been: an execution that is ABORTED before any is another's.
+//
+// What was not sent is not compared, since Step Functions tells nothing else of who stopped an
+// execution. So where neither error nor cause was sent, or another sent the same ones, another's
+// stop counts as ours: one that came between our call and the reading, and, if Step Functions
+// takes a stop of what has ended, which is not documented, one that came before our call too.
 func ours(t handlers.Target, r handlers.Reading) bool {
 	sent, _ := t.Params.(record)
 	read, _ := r.Detail.(record)

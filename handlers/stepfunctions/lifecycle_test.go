@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -19,61 +17,33 @@ import (
 
 var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
 
-// road sends an execution through the handler, the real SDK client and AWS in a box as the
-// worker does.
-type road struct {
-	*testing.T
-	sim *awssim.Sim
-	h   handlers.Handler
-}
+type road = handlertest.Road
 
-// onRoad runs a test in virtual time.
+// onRoad runs a test of the handler in virtual time.
 func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := awssim.New(o)
-		defer func() {
-			if err := sim.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		}()
-		test(&road{T: t, sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[0]})
-	})
+	handlertest.OnRoad(t, New, 0, o, test)
 }
 
-func (r *road) targets(given record) []handlers.Target {
+func targets(r *road, given record) []handlers.Target {
 	r.Helper()
-	targets, err := r.h.Targets(handlers.Parameters{"executionArn": arn(0), "error": given.code, "cause": given.cause})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return targets
+	return r.Targets(handlers.Parameters{"executionArn": arn(0), "error": given.code, "cause": given.cause})
 }
 
 // follow returns what an execution comes to.
-func (r *road) follow(given record) handlers.Answer {
+func follow(r *road, given record) handlers.Answer {
 	r.Helper()
-	return handlertest.Drive(r.Context(), r.h, place, r.targets(given))[0]
-}
-
-// want checks what an execution came to, and in how many requests since the box was new.
-func (r *road) want(about string, a handlers.Answer, status handlers.Status, calls, reads int) {
-	r.Helper()
-	n := r.sim.Counts()
-	made, read := int(n["states:StopExecution"].Requests), int(n["states:DescribeExecution"].Requests)
-	if a.Status != status || made != calls || read != reads {
-		r.Errorf("%s: %+v in %d calls and %d reads, want %s in %d and %d", about, a, made, read, status, calls, reads)
-	}
+	return r.Follow(targets(r, given))[0]
 }
 
 // put puts the execution in, in a state by name, with what a stop of another left there.
-func (r *road) put(state string) {
+func put(r *road, state string) {
 	e := awssim.Execution{ARN: arn(0), State: simsfn.State(state)}
 	if e.State == simsfn.Aborted {
 		e.Error, e.Cause = theirs.code, theirs.cause
 	}
 	if state != absent {
-		r.sim.PutExecutions(e)
+		r.PutExecutions(e)
 	}
 }
 
@@ -119,14 +89,13 @@ func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		for _, given := range row.options {
 			onRoad(t, awssim.Options{StepFunctions: simsfn.Options{RefuseEnded: row.refuses}}, func(r *road) {
-				r.put(row.state)
-				a := r.follow(given)
+				put(r, row.state)
+				a := follow(r, given)
 				about := fmt.Sprintf("%s, sending %+v (%s)", row.state, given, row.source)
-				r.want(about, a, row.status, row.calls, row.reads)
+				r.Want(about, a, row.status, row.calls, row.reads)
 				time.Sleep(time.Minute)
-				targets := r.targets(given)
 				tried := handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}
-				later := r.h.Judge(targets[0], tried, handlertest.Read(r.Context(), r.h, place, targets)[0])
+				later := r.Look(targets(r, given)[0], tried)
 				if later.Status != row.later {
 					t.Errorf("%s, a minute later: %+v, want %s", about, later, row.later)
 				}
@@ -211,8 +180,8 @@ func TestAfterAFault(t *testing.T) {
 			Faults:        awssim.Faults{"states:StopExecution": row.fault},
 		}
 		onRoad(t, o, func(r *road) {
-			r.put(row.state)
-			r.want(row.about, r.follow(row.given), row.status, row.calls, row.reads)
+			put(r, row.state)
+			r.Want(row.about, follow(r, row.given), row.status, row.calls, row.reads)
 		})
 	}
 }
@@ -233,14 +202,13 @@ func TestEncryptedExecution(t *testing.T) {
 		{"KmsInvalidStateException", record{"", "over budget"}, "failed", 1, ""},
 	} {
 		onRoad(t, awssim.Options{}, func(r *road) {
-			r.sim.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: row.code})
-			a := r.follow(row.given)
-			r.want(fmt.Sprintf("%s, sending %+v", row.code, row.given), a, row.status, 1, row.reads)
+			r.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: row.code})
+			a := follow(r, row.given)
+			r.Want(fmt.Sprintf("%s, sending %+v", row.code, row.given), a, row.status, 1, row.reads)
 			if row.status.Verdict() == handlers.NotStopped && a.Err.Code != row.code {
 				t.Errorf("%+v, want the code %s", a, row.code)
 			}
-			targets := r.targets(row.given)
-			later := r.h.Judge(targets[0], handlers.Tried{Taken: a.Err == nil}, handlertest.Read(r.Context(), r.h, place, targets)[0])
+			later := r.Look(targets(r, row.given)[0], handlers.Tried{Taken: a.Err == nil})
 			if later.Status != row.later {
 				t.Errorf("%s, sending %+v, read: %+v, want %q", row.code, row.given, later, row.later)
 			}
@@ -251,21 +219,20 @@ func TestEncryptedExecution(t *testing.T) {
 // A key that KMS throttles costs time.
 func TestThrottledKey(t *testing.T) {
 	onRoad(t, awssim.Options{}, func(r *road) {
-		r.sim.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: "KmsThrottlingException"})
-		time.AfterFunc(9*time.Second, func() { r.sim.PutExecutions(awssim.Execution{ARN: arn(0)}) })
-		r.want("throttled for 9 s, tried each 2 s", r.follow(record{"", "over budget"}), handlers.Accepted, 6, 0)
+		r.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: "KmsThrottlingException"})
+		time.AfterFunc(9*time.Second, func() { r.PutExecutions(awssim.Execution{ARN: arn(0)}) })
+		r.Want("throttled for 9 s, tried each 2 s", follow(r, record{"", "over budget"}), handlers.Accepted, 6, 0)
 	})
 }
 
 // A description may lag behind a stop, and then it is no more than accepted.
 func TestDescriptionLags(t *testing.T) {
 	onRoad(t, awssim.Options{StepFunctions: simsfn.Options{Lag: time.Second}}, func(r *road) {
-		r.put("RUNNING")
+		put(r, "RUNNING")
 		given := record{"Guard", "over budget"}
-		r.want("at once", r.follow(given), handlers.Accepted, 1, 0)
+		r.Want("at once", follow(r, given), handlers.Accepted, 1, 0)
 		for _, want := range []handlers.Status{handlers.Accepted, handlers.Cancelled} {
-			rd := handlertest.Read(r.Context(), r.h, place, r.targets(given))[0]
-			if a := r.h.Judge(r.targets(given)[0], handlers.Tried{Taken: true}, rd); a.Status != want {
+			if a := r.Look(targets(r, given)[0], handlers.Tried{Taken: true}); a.Status != want {
 				t.Errorf("%+v, want %s", a, want)
 			}
 			time.Sleep(time.Second)
@@ -277,8 +244,8 @@ func TestDescriptionLags(t *testing.T) {
 func TestInvalidARN(t *testing.T) {
 	for _, id := range []string{"orders", "arn:aws:states:us-east-1:123456789012:express:orders:run-1:5b1d"} {
 		onRoad(t, awssim.Options{}, func(r *road) {
-			a := handlertest.Drive(r.Context(), r.h, place, []handlers.Target{{ID: id, Params: record{}}})[0]
-			r.want(id, a, handlers.Failed, 1, 1)
+			a := r.Follow([]handlers.Target{{ID: id, Params: record{}}})[0]
+			r.Want(id, a, handlers.Failed, 1, 1)
 			if a.Err == nil || a.Err.Code != "InvalidArn" {
 				t.Errorf("%s: %+v, want InvalidArn", id, a)
 			}
@@ -291,8 +258,8 @@ func TestContextEnds(t *testing.T) {
 	onRoad(t, awssim.Options{Latency: time.Hour}, func(r *road) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		a := r.h.Cancel().Do(ctx, place, r.targets(record{}))[0]
-		rd := r.h.Read().Do(ctx, place, r.targets(record{}))[0]
+		a := r.Handler.Cancel().Do(ctx, place, targets(r, record{}))[0]
+		rd := r.Handler.Read().Do(ctx, place, targets(r, record{}))[0]
 		if a.Err == nil || a.Err.Class != handlers.Unanswered || rd.Err == nil || rd.Err.Class != handlers.Unanswered {
 			t.Errorf("%+v and %+v, want unanswered", a, rd)
 		}

@@ -38,18 +38,19 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, t handlers.Ta
 	if err != nil {
 		return unread(err)
 	}
-	reading := handlers.Reading{RequestID: requestID(out.ResultMetadata)}
-	info := out.ExecutionInfo
+	return read(out.ExecutionInfo, requestID(out.ResultMetadata))
+}
+
+// read is the reading of a run as SWF describes and lists it.
+func read(info *types.WorkflowExecutionInfo, id string) handlers.Reading {
 	if info == nil || info.ExecutionStatus == "" {
-		reading.Err = unanswered("SWF's answer has no status")
-		return reading
+		return handlers.Reading{Err: handlers.NoAnswer("SWF's answer has no status"), RequestID: id}
 	}
-	reading.Found, reading.State = true, string(info.ExecutionStatus)
+	state := string(info.ExecutionStatus)
 	if info.ExecutionStatus == types.ExecutionStatusClosed {
-		reading.State = closedAs + string(info.CloseStatus)
+		state = closedAs + string(info.CloseStatus)
 	}
-	reading.Detail = detail{cancelRequested: info.CancelRequested}
-	return reading
+	return handlers.Reading{Found: true, State: state, Detail: detail{cancelRequested: info.CancelRequested}, RequestID: id}
 }
 
 // Judge says what a run's state shows (facts/aws.json: core.swf.confirm). SWF does not tell
@@ -89,16 +90,9 @@ func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Read
 
 // judgeOpen judges a run that has not ended.
 func (h *handler) judgeOpen(a *handlers.Answer, tried handlers.Tried, d detail) {
-	switch {
-	case tried.Taken:
-		a.Status = handlers.Accepted
-	case tried.Refusal != nil && tried.Refusal.Class == handlers.NotAuthorized:
-		a.Status, a.Err = handlers.Denied, tried.Refusal
-	case h.asks && d.cancelRequested:
+	handlers.JudgeAlive(a, tried)
+	if h.asks && d.cancelRequested && a.Status != handlers.Denied {
 		// The run has recorded a request; there is no other kind, and a second adds nothing.
-		a.Status = handlers.Accepted
-	case tried.Refusal != nil:
-		// SWF's last word: it does not know a run to stop, though it describes one.
-		a.Status, a.Err = handlers.Failed, tried.Refusal
+		a.Status, a.Err = handlers.Accepted, nil
 	}
 }

@@ -1,15 +1,13 @@
 package swf
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/handlers/handlertest"
 	"github.com/rescindhq/rescind/internal/awssim"
 	simswf "github.com/rescindhq/rescind/internal/awssim/swf"
 	"github.com/rescindhq/rescind/internal/facts"
@@ -23,106 +21,34 @@ const (
 	terminating = 1
 )
 
-// road sends a target through a handler, the real SDK client and AWS in a box as the worker
-// does: it is resolved first, what is throttled or not answered is tried again after a while,
-// and what the answer does not tell is read.
-type road struct {
-	*testing.T
-	*awssim.Sim
-	h handlers.Handler
-}
+type road = handlertest.Road
 
 // onRoad runs a test of one of the handlers in virtual time.
 func onRoad(t *testing.T, i int, o awssim.Options, test func(*road)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		sim := awssim.New(o)
-		defer func() {
-			if err := sim.Close(); err != nil {
-				t.Errorf("closing: %v", err)
-			}
-		}()
-		test(&road{T: t, Sim: sim, h: New(func(handlers.Place) aws.Config { return sim.Config() })[i]})
-	})
+	handlertest.OnRoad(t, New, i, o, test)
 }
 
-func (r *road) target(run string) handlers.Target {
+// target is a command's for a run of the workflow "w"; "" leaves the run open.
+func target(r *road, run string) handlers.Target {
 	r.Helper()
 	p := handlers.Parameters{"domain": "d", "workflowId": "w"}
 	if run != "" {
 		p["runId"] = run
 	}
-	targets, err := r.h.Targets(p)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return targets[0]
-}
-
-func readingErr(rd handlers.Reading) *handlers.Error { return rd.Err }
-
-// resolve pins a target that leaves its run open; ok is false where there is no such run.
-func (r *road) resolve(t *handlers.Target) (ok bool) {
-	resolver := r.h.(handlers.Resolver)
-	if !resolver.Unresolved(*t) {
-		return true
-	}
-	rd := again(resolver.Resolve().Do, *t, readingErr)
-	if rd.Err != nil {
-		r.Errorf("resolving %s: %v", t.ID, rd.Err)
-	}
-	t.Pin = rd.State
-	return rd.Found
+	return r.Targets(p)[0]
 }
 
 // follow returns what a target comes to.
-func (r *road) follow(t handlers.Target) handlers.Answer {
-	if !r.resolve(&t) {
-		return handlers.Answer{Status: handlers.NotFound}
-	}
-	var tried handlers.Tried
-	a := again(r.h.Cancel().Do, t, func(a handlers.Answer) *handlers.Error {
-		tried.Unsure = tried.Unsure || a.Err != nil && (a.Err.Class == handlers.Unavailable || a.Err.Class == handlers.Unanswered)
-		return a.Err
-	})
-	if a.Err == nil || a.Status != "" {
-		return a
-	}
-	tried.Refusal = a.Err
-	return r.look(t, tried)
-}
-
-// look reads a target's state and judges it; what shows nothing has failed.
-func (r *road) look(t handlers.Target, tried handlers.Tried) handlers.Answer {
-	a := r.h.Judge(t, tried, again(r.h.Read().Do, t, readingErr))
-	if a.Status == "" {
-		a.Status, a.Err = handlers.Failed, tried.Refusal
-	}
-	return a
-}
-
-// again makes calls for one target until it has an answer.
-func again[R any](do func(context.Context, handlers.Place, []handlers.Target) []R, t handlers.Target, errOf func(R) *handlers.Error) R {
-	for {
-		r := do(context.Background(), place, []handlers.Target{t})[0]
-		switch e := errOf(r); {
-		case e == nil, e.Class != handlers.Throttled && e.Class != handlers.Unavailable && e.Class != handlers.Unanswered:
-			return r
-		}
-		time.Sleep(time.Second)
-	}
-}
-
-// made checks the requests made since the box was new.
-func (r *road) made(about string, resolves, calls, reads int) {
+func follow(r *road, t handlers.Target) handlers.Answer {
 	r.Helper()
-	n := r.Counts()
-	got := [3]int64{
-		n["swf:ListOpenWorkflowExecutions"].Requests, n["swf:"+r.h.Cancel().Operation].Requests, n["swf:DescribeWorkflowExecution"].Requests,
-	}
-	if got != [3]int64{int64(resolves), int64(calls), int64(reads)} {
-		r.Errorf("%s: resolved in %d, called in %d, read in %d requests; want %d, %d and %d", about, got[0], got[1], got[2], resolves, calls, reads)
-	}
+	return r.Follow([]handlers.Target{t})[0]
+}
+
+// pinned is the target as it is resolved.
+func pinned(r *road, run string) handlers.Target {
+	targets, _ := handlertest.Resolve(r.Context(), r.Handler, place, []handlers.Target{target(r, run)})
+	return targets[0]
 }
 
 const (
@@ -132,7 +58,7 @@ const (
 )
 
 // put puts run "r" of workflow "w" in.
-func (r *road) put(state string) {
+func put(r *road, state string) {
 	run := awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "r", Ignores: state == deaf, CancelRequested: state == asking}
 	if how, closed := strings.CutPrefix(state, closedAs); closed {
 		run.Close = simswf.CloseStatus(how)
@@ -152,18 +78,20 @@ var lifecycle = []struct {
 	reads  int
 	// cancelled and terminated are what a reading shows a minute after each action.
 	cancelled, terminated handlers.Status
-	unnamed               handlers.Status // without a run id, in one request to resolve it and no read
-	source                string
+	// unnamed is without a run id, in one request to resolve it and, where no run is open, one to
+	// list the newest closed one.
+	unnamed handlers.Status
+	source  string
 }{
 	{"OPEN", "accepted", 0, "cancelled", "cancelled", "accepted", "cancellable; confirm"},
 	{asking, "accepted", 0, "cancelled", "cancelled", "accepted", "second_cancel: nothing documented rejects it"},
 	{deaf, "accepted", 0, "accepted", "cancelled", "accepted", "confirm: cancelRequested==true => request recorded"},
-	{"CLOSED/COMPLETED", "already_ended", 1, "already_ended", "already_ended", "not_found", "second_cancel: UnknownResourceFault; confirm"},
-	{"CLOSED/FAILED", "already_ended", 1, "already_ended", "already_ended", "not_found", "second_cancel; confirm"},
-	{"CLOSED/TIMED_OUT", "already_ended", 1, "already_ended", "already_ended", "not_found", "second_cancel; confirm"},
-	{"CLOSED/CONTINUED_AS_NEW", "already_ended", 1, "already_ended", "already_ended", "not_found", "second_cancel; confirm: not cancelled"},
-	{"CLOSED/CANCELED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "not_found", "second_cancel; confirm"},
-	{"CLOSED/TERMINATED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "not_found", "second_cancel; confirm"},
+	{"CLOSED/COMPLETED", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel: UnknownResourceFault; confirm"},
+	{"CLOSED/FAILED", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm"},
+	{"CLOSED/TIMED_OUT", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm"},
+	{"CLOSED/CONTINUED_AS_NEW", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm: not cancelled"},
+	{"CLOSED/CANCELED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "already_cancelled", "second_cancel; confirm"},
+	{"CLOSED/TERMINATED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "already_cancelled", "second_cancel; confirm"},
 	{absent, "not_found", 1, "not_found", "not_found", "not_found", "RequestCancelWorkflowExecution: UnknownResourceFault"},
 }
 
@@ -172,30 +100,26 @@ func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		for i, later := range []handlers.Status{row.cancelled, row.terminated} {
 			onRoad(t, i, options, func(r *road) {
-				about := fmt.Sprintf("%s of %s (%s)", r.h.Action(), row.state, row.source)
-				r.put(row.state)
-				target := r.target("r")
-				a := r.follow(target)
-				if a.Status != row.status {
-					t.Errorf("%s: %+v, want %s", about, a, row.status)
-				}
-				r.made(about, 0, 1, row.reads)
+				about := fmt.Sprintf("%s of %s (%s)", r.Handler.Action(), row.state, row.source)
+				put(r, row.state)
+				a := follow(r, target(r, "r"))
+				r.Want(about, a, row.status, 1, row.reads)
 				time.Sleep(time.Minute)
-				if got := r.look(target, handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}); got.Status != later {
+				if got := r.Look(target(r, "r"), handlers.Tried{Taken: a.Status == handlers.Accepted, Refusal: a.Err}); got.Status != later {
 					t.Errorf("%s, a minute later: %+v, want %s", about, got, later)
 				}
 			})
 			onRoad(t, i, options, func(r *road) {
-				about := fmt.Sprintf("%s of %s without a run id (%s)", r.h.Action(), row.state, row.source)
-				r.put(row.state)
-				if a := r.follow(r.target("")); a.Status != row.unnamed {
-					t.Errorf("%s: %+v, want %s", about, a, row.unnamed)
-				}
-				calls := 0
+				about := fmt.Sprintf("%s of %s without a run id (%s)", r.Handler.Action(), row.state, row.source)
+				put(r, row.state)
+				calls, looks := 0, 1
 				if row.unnamed == handlers.Accepted {
-					calls = 1
+					calls, looks = 1, 0
 				}
-				r.made(about, 1, calls, 0)
+				r.Want(about, follow(r, target(r, "")), row.unnamed, calls, 0)
+				if opens, closes := r.Count("ListOpenWorkflowExecutions"), r.Count("ListClosedWorkflowExecutions"); opens != 1 || closes != looks {
+					t.Errorf("%s: resolved in %d requests and %d of closed runs, want 1 and %d", about, opens, closes, looks)
+				}
 			})
 		}
 	}
@@ -252,11 +176,8 @@ func TestAfterAFault(t *testing.T) {
 		operation := []string{"RequestCancelWorkflowExecution", "TerminateWorkflowExecution"}[row.i]
 		o := awssim.Options{SWF: simswf.Options{ObeyAfter: row.obeyAfter}, Faults: awssim.Faults{"swf:" + operation: row.fault}}
 		onRoad(t, row.i, o, func(r *road) {
-			r.put(row.state)
-			if a := r.follow(r.target("r")); a.Status != row.status {
-				t.Errorf("%s (%s): %+v, want %s", row.about, row.state, a, row.status)
-			}
-			r.made(row.about, 0, row.calls, row.reads)
+			put(r, row.state)
+			r.Want(row.about+": "+row.state, follow(r, target(r, "r")), row.status, row.calls, row.reads)
 		})
 	}
 }
@@ -273,12 +194,12 @@ func TestPinnedRun(t *testing.T) {
 				}},
 				awssim.Workflow{Domain: "d", WorkflowID: "w2", RunID: "other"},
 			)
-			target := r.target("")
-			if !r.resolve(&target) || target.Pin != "first" {
-				t.Fatalf("%s is resolved to %q, want first", target.ID, target.Pin)
+			first := pinned(r, "")
+			if first.Pin != "first" {
+				t.Fatalf("%s is resolved to %q, want first", first.ID, first.Pin)
 			}
 			time.Sleep(2 * time.Minute)
-			a := r.follow(target)
+			a := follow(r, first)
 			if a.Status != handlers.AlreadyEnded || a.After != continuedAsNew || a.Err == nil || a.Err.Code != codeContinuedAsNew {
 				t.Errorf("%+v, want already_ended, and said that it goes on", a)
 			}
@@ -286,7 +207,7 @@ func TestPinnedRun(t *testing.T) {
 				t.Errorf("the run that took its place: %+v, %v", w, ok)
 			}
 			// A new command means the new run.
-			if a := r.follow(r.target("")); a.Status != handlers.Accepted {
+			if a := follow(r, target(r, "")); a.Status != handlers.Accepted {
 				t.Errorf("a new command: %+v, want accepted", a)
 			}
 			if w, _ := r.Workflow("d", "w", "second"); w.Requests == 0 && w.Close != simswf.Terminated {
@@ -299,14 +220,10 @@ func TestPinnedRun(t *testing.T) {
 // What a command says of a termination arrives.
 func TestOptionsArrive(t *testing.T) {
 	onRoad(t, terminating, awssim.Options{}, func(r *road) {
-		r.put("OPEN")
-		targets, err := r.h.Targets(handlers.Parameters{
+		put(r, "OPEN")
+		a := r.Follow(r.Targets(handlers.Parameters{
 			"domain": "d", "workflowId": "w", "runId": "r", "reason": "over budget", "details": "by hand", "childPolicy": "ABANDON",
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a := r.follow(targets[0])
+		}))[0]
 		w, _ := r.Workflow("d", "w", "r")
 		if a.Status != handlers.Accepted || a.RequestID == "" || w.Reason != "over budget" || w.Details != "by hand" || w.ChildPolicy != "ABANDON" {
 			t.Errorf("%+v; the run is %+v", a, w)
@@ -324,11 +241,39 @@ func TestNewestOpenRun(t *testing.T) {
 			})
 		}
 		r.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w/2", RunID: "stranger"})
-		target := r.target("")
-		if !r.resolve(&target) || target.Pin != "newest" {
-			t.Errorf("resolved to %q, want newest", target.Pin)
+		if pin := pinned(r, "").Pin; pin != "newest" {
+			t.Errorf("resolved to %q, want newest", pin)
 		}
 	})
+}
+
+// A second command without a run id is a success, though SWF names no open run any more: of the
+// closed ones the newest counts, whatever order they came in.
+func TestSecondCancelWithoutARun(t *testing.T) {
+	onRoad(t, requesting, awssim.Options{SWF: simswf.Options{ObeyAfter: time.Minute}}, func(r *road) {
+		before := time.Now().Add(-time.Hour)
+		r.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "before", Started: before, Close: simswf.Failed})
+		put(r, "OPEN")
+		r.PutWorkflows(
+			awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "long before", Started: before.Add(-time.Hour), Close: simswf.TimedOut},
+			awssim.Workflow{Domain: "d", WorkflowID: "w2", RunID: "stranger", Started: time.Now().Add(time.Second), Close: simswf.Completed},
+		)
+		for i, want := range []handlers.Status{handlers.Accepted, handlers.Accepted, handlers.AlreadyCancelled} {
+			calls := min(i+1, 2)
+			r.Want(fmt.Sprintf("command %d", i+1), follow(r, target(r, "")), want, calls, 0)
+			time.Sleep(45 * time.Second)
+		}
+	})
+}
+
+// What AWS refuses of the listings ends a command as such, and costs no call.
+func TestListingsRefused(t *testing.T) {
+	for _, operation := range []string{"ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"} {
+		onRoad(t, terminating, awssim.Options{Faults: awssim.Faults{"swf:" + operation: {Denied: 1}}}, func(r *road) {
+			put(r, "CLOSED/CANCELED")
+			r.Want(operation, follow(r, target(r, "")), handlers.Denied, 0, 0)
+		})
+	}
 }
 
 // A domain that SWF does not know has no run to stop.
@@ -336,7 +281,7 @@ func TestUnknownDomain(t *testing.T) {
 	for i := range 2 {
 		for _, run := range []string{"", "r"} {
 			onRoad(t, i, awssim.Options{}, func(r *road) {
-				if a := r.follow(r.target(run)); a.Status != handlers.NotFound {
+				if a := follow(r, target(r, run)); a.Status != handlers.NotFound {
 					t.Errorf("run %q: %+v, want not_found", run, a)
 				}
 			})
@@ -348,14 +293,16 @@ func TestUnknownDomain(t *testing.T) {
 func TestUnresolvedIsNeverCalled(t *testing.T) {
 	for i := range 2 {
 		onRoad(t, i, awssim.Options{}, func(r *road) {
-			r.put("OPEN")
-			target := []handlers.Target{r.target("")}
-			a := r.h.Cancel().Do(r.Context(), place, target)[0]
-			rd := r.h.Read().Do(r.Context(), place, target)[0]
+			put(r, "OPEN")
+			open := []handlers.Target{target(r, "")}
+			a := r.Handler.Cancel().Do(r.Context(), place, open)[0]
+			rd := r.Handler.Read().Do(r.Context(), place, open)[0]
 			if a.Err == nil || a.Err.Class != handlers.Final || rd.Err == nil || rd.Err.Class != handlers.Final {
 				t.Errorf("called: %+v, read: %+v; want both refused", a, rd)
 			}
-			r.made("unresolved", 0, 0, 0)
+			if n := len(r.Counts()); n != 0 {
+				t.Errorf("%d operations were asked for", n)
+			}
 		})
 	}
 }
@@ -397,15 +344,15 @@ func TestJudgeOpen(t *testing.T) {
 // Throttling costs time: 2,090 calls come through a bucket of 2,000 that refills by 30 a second.
 func TestThrottledCallsComeThrough(t *testing.T) {
 	onRoad(t, requesting, awssim.Options{}, func(r *road) {
-		r.put(deaf)
+		put(r, deaf)
 		began := time.Now()
 		for range 2090 {
-			if a := r.follow(r.target("r")); a.Status != handlers.Accepted {
+			if a := follow(r, target(r, "r")); a.Status != handlers.Accepted {
 				t.Fatalf("%+v, want accepted", a)
 			}
 		}
-		if took := time.Since(began); took != 3*time.Second || r.Counts()["swf:RequestCancelWorkflowExecution"].Throttled != 3 {
-			t.Errorf("took %s: %+v; want 3s and three throttled", took, r.Counts()["swf:RequestCancelWorkflowExecution"])
+		if took := time.Since(began); took != 4*time.Second || r.Counts()["swf:RequestCancelWorkflowExecution"].Throttled != 2 {
+			t.Errorf("took %s: %+v; want two throttled, and 2s after each", took, r.Counts()["swf:RequestCancelWorkflowExecution"])
 		}
 		if w, _ := r.Workflow("d", "w", "r"); w.Requests != 2090 {
 			t.Errorf("%d requests recorded, want 2090", w.Requests)

@@ -15,38 +15,72 @@ func (h *handler) Unresolved(t handlers.Target) bool { return runOf(t) == "" }
 
 // Resolve is ListOpenWorkflowExecutions of the workflow's id.
 func (h *handler) Resolve() handlers.Call[handlers.Reading] {
-	return handlers.Call[handlers.Reading]{Operation: "ListOpenWorkflowExecutions", Max: 1, Quota: listQuota, Do: one(h.listOpen)}
+	return handlers.Call[handlers.Reading]{Operation: "ListOpenWorkflowExecutions", Max: 1, Quota: openQuota, Do: handlers.One(h.listOpen)}
 }
+
+// Last is ListClosedWorkflowExecutions of the workflow's id. A run that was closed longer ago
+// than its domain's retention is listed no more.
+func (h *handler) Last() handlers.Call[handlers.Reading] {
+	return handlers.Call[handlers.Reading]{Operation: "ListClosedWorkflowExecutions", Max: 1, Quota: closedQuota, Do: handlers.One(h.listClosed)}
+}
+
+// ever is a filter by start, which both listings require and order by.
+var ever = &types.ExecutionTimeFilter{OldestDate: aws.Time(time.Unix(0, 0))}
 
 // listOpen finds the run id of the open run. SWF keeps at most one open for a workflow id; but
 // its listings are eventually consistent, so that a run which has just been closed may stand
-// beside its successor: the newest is meant. That no run is open says nothing of those that
-// were: there is nothing to cancel.
+// beside its successor: the newest is meant.
 func (h *handler) listOpen(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
 	r := t.Params.(request)
 	out, err := h.clients(at).ListOpenWorkflowExecutions(ctx, &sdk.ListOpenWorkflowExecutionsInput{
-		Domain:          &r.Domain,
-		ExecutionFilter: &types.WorkflowExecutionFilter{WorkflowId: &r.workflowID},
-		StartTimeFilter: &types.ExecutionTimeFilter{OldestDate: aws.Time(time.Unix(0, 0))}, // required: all of them
+		Domain: &r.Domain, ExecutionFilter: &types.WorkflowExecutionFilter{WorkflowId: &r.workflowID}, StartTimeFilter: ever,
 	})
 	if err != nil {
 		return unread(err)
 	}
-	reading := handlers.Reading{RequestID: requestID(out.ResultMetadata)}
-	var started time.Time
-	for _, info := range out.ExecutionInfos {
-		if info.Execution == nil || aws.ToString(info.Execution.WorkflowId) != r.workflowID || aws.ToString(info.Execution.RunId) == "" {
-			continue
-		}
-		if at := aws.ToTime(info.StartTimestamp); !reading.Found || at.After(started) {
-			reading.Found, reading.State, started = true, *info.Execution.RunId, at
-		}
-	}
-	if !reading.Found && (out.ExecutionInfos == nil || out.NextPageToken != nil) {
-		// Not the empty list by which SWF says that none is open.
-		reading.Err = unanswered("SWF's answer does not list the open executions to their end")
+	info, reading := newest(r.workflowID, out.ExecutionInfos, out.NextPageToken, requestID(out.ResultMetadata))
+	if info != nil {
+		reading.Found, reading.State = true, *info.Execution.RunId
 	}
 	return reading
+}
+
+// listClosed reads how the newest closed run was closed. SWF lists the newest first, so that
+// one is enough, however many there are.
+func (h *handler) listClosed(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+	r := t.Params.(request)
+	out, err := h.clients(at).ListClosedWorkflowExecutions(ctx, &sdk.ListClosedWorkflowExecutionsInput{
+		Domain: &r.Domain, ExecutionFilter: &types.WorkflowExecutionFilter{WorkflowId: &r.workflowID}, StartTimeFilter: ever,
+		MaximumPageSize: 1,
+	})
+	if err != nil {
+		return unread(err)
+	}
+	info, reading := newest(r.workflowID, out.ExecutionInfos, out.NextPageToken, requestID(out.ResultMetadata))
+	if info != nil {
+		return read(info, reading.RequestID)
+	}
+	return reading
+}
+
+// newest picks the newest run of a workflow from a page of a listing; nil where there is none.
+// The reading is then that of none, or says that the answer does not show it.
+func newest(workflow string, page []types.WorkflowExecutionInfo, more *string, id string) (*types.WorkflowExecutionInfo, handlers.Reading) {
+	var found *types.WorkflowExecutionInfo
+	for i, info := range page {
+		if info.Execution == nil || aws.ToString(info.Execution.WorkflowId) != workflow || aws.ToString(info.Execution.RunId) == "" {
+			continue
+		}
+		if found == nil || aws.ToTime(info.StartTimestamp).After(aws.ToTime(found.StartTimestamp)) {
+			found = &page[i]
+		}
+	}
+	reading := handlers.Reading{RequestID: id}
+	if found == nil && (page == nil || more != nil) {
+		// Not the empty list by which SWF says that there is none.
+		reading.Err = handlers.NoAnswer("SWF's answer does not list the executions to their end")
+	}
+	return found, reading
 }
 
 // unread is the reading of a call that failed; that SWF does not know the resource is not a

@@ -4,7 +4,8 @@
 //
 // A target is one run. Without a run id SWF stops whichever run is open at that moment, so
 // that a command tried twice could stop two; a command that leaves it out is therefore
-// resolved first, to the open run, and every call names that one (resolve.go). SWF's success
+// resolved first, to the open run, and every call names that one; where none is open, nothing
+// is called, and how the last one was closed is the answer (resolve.go). SWF's success
 // is enough: the run is accepted, and no state is read. A run that SWF does not know, or that
 // was closed, is refused in the same words: its state is read, by DescribeWorkflowExecution,
 // and judged (judge.go).
@@ -29,7 +30,8 @@ var (
 	cancelQuota    = handlers.Quota{Rate: 30, Burst: 2000}
 	terminateQuota = handlers.Quota{Rate: 60, Burst: 2000}
 	describeQuota  = handlers.Quota{Rate: 6, Burst: 2000}
-	listQuota      = handlers.Quota{Rate: 48, Burst: 200}
+	openQuota      = handlers.Quota{Rate: 48, Burst: 200}
+	closedQuota    = handlers.Quota{Rate: 6, Burst: 200}
 )
 
 // client is the part of the SDK that the handlers call.
@@ -38,6 +40,7 @@ type client interface {
 	TerminateWorkflowExecution(context.Context, *sdk.TerminateWorkflowExecutionInput, ...func(*sdk.Options)) (*sdk.TerminateWorkflowExecutionOutput, error)
 	DescribeWorkflowExecution(context.Context, *sdk.DescribeWorkflowExecutionInput, ...func(*sdk.Options)) (*sdk.DescribeWorkflowExecutionOutput, error)
 	ListOpenWorkflowExecutions(context.Context, *sdk.ListOpenWorkflowExecutionsInput, ...func(*sdk.Options)) (*sdk.ListOpenWorkflowExecutionsOutput, error)
+	ListClosedWorkflowExecutions(context.Context, *sdk.ListClosedWorkflowExecutionsInput, ...func(*sdk.Options)) (*sdk.ListClosedWorkflowExecutionsOutput, error)
 }
 
 // handler is one of the two actions.
@@ -148,19 +151,12 @@ var errUnresolved = &handlers.Error{
 
 // Cancel is the action's own operation.
 func (h *handler) Cancel() handlers.Call[handlers.Answer] {
-	return handlers.Call[handlers.Answer]{Operation: h.operation, Max: 1, Quota: h.quota, Do: one(h.cancel)}
+	return handlers.Call[handlers.Answer]{Operation: h.operation, Max: 1, Quota: h.quota, Do: handlers.One(h.cancel)}
 }
 
 // Read is DescribeWorkflowExecution.
 func (h *handler) Read() handlers.Call[handlers.Reading] {
-	return handlers.Call[handlers.Reading]{Operation: "DescribeWorkflowExecution", Max: 1, Quota: describeQuota, Do: one(h.describe)}
-}
-
-// one makes a call of many, as [handlers.Call] has it, of a call for one target.
-func one[R any](do func(context.Context, handlers.Place, handlers.Target) R) func(context.Context, handlers.Place, []handlers.Target) []R {
-	return func(ctx context.Context, at handlers.Place, targets []handlers.Target) []R {
-		return []R{do(ctx, at, targets[0])}
-	}
+	return handlers.Call[handlers.Reading]{Operation: "DescribeWorkflowExecution", Max: 1, Quota: describeQuota, Do: handlers.One(h.describe)}
 }
 
 // codes are SWF's own. An unknown resource is a run that nobody knows, one that was closed
@@ -209,19 +205,10 @@ func (h *handler) cancel(ctx context.Context, at handlers.Place, t handlers.Targ
 	if err == nil {
 		return handlers.Answer{Status: handlers.Accepted, RequestID: requestID(metadata)}
 	}
-	var a handlers.Answer
-	a.Err, a.RequestID = handlers.Classify(err, codes)
-	if a.Err.Class == handlers.NotAuthorized {
-		a.Status = handlers.Denied
-	}
-	return a
+	return handlers.Refusal(handlers.Classify(err, codes))
 }
 
 func requestID(metadata middleware.Metadata) string {
 	id, _ := awsmiddleware.GetRequestIDMetadata(metadata)
 	return id
-}
-
-func unanswered(message string) *handlers.Error {
-	return &handlers.Error{Class: handlers.Unanswered, Code: "Unanswered", Message: message}
 }

@@ -49,7 +49,8 @@ func suite(i int) handlertest.Suite {
 			Answer: func(handlertest.Request, []handlertest.Item) handlertest.Response { return handlertest.Response{} },
 		},
 		Read:    handlertest.Peer{Asked: asked, Answer: answerDescribe, Whole: whole(handlertest.Want{Status: handlers.NotFound}, "")},
-		Resolve: &handlertest.Peer{Answer: answerList, Whole: whole(handlertest.Want{Status: handlers.NotFound}, "")},
+		Resolve: &handlertest.Peer{Answer: answerOpen, Whole: whole(handlertest.Want{Status: handlers.NotFound}, "")},
+		Last:    &handlertest.Peer{Answer: answerClosed, Whole: whole(handlertest.Want{Status: handlers.NotFound}, "")},
 		States:  []handlertest.State{{Name: "OPEN"}},
 		Extras:  []any{detail{cancelRequested: true}},
 	}
@@ -96,31 +97,40 @@ func answerDescribe(_ handlertest.Request, items []handlertest.Item) handlertest
 	if len(items) == 0 {
 		return handlertest.Refuse(400, "UnknownResourceFault", "Unknown execution")
 	}
-	workflow, run, _ := strings.Cut(items[0].ID, "/")
-	status, how, _ := strings.Cut(items[0].State, "/")
-	info := map[string]any{"execution": named{WorkflowID: workflow, RunID: run}, "executionStatus": status, "startTimestamp": 1326592619.474}
-	if how != "" {
-		info["closeStatus"] = how
-	}
-	if d, is := items[0].Extra.(detail); is {
-		info["cancelRequested"] = d.cancelRequested
-	}
-	return encode(map[string]any{"executionInfo": info})
+	return encode(map[string]any{"executionInfo": info(items[0])})
 }
 
-// answerList lists runs whose ids are the items' states, since a pin is what a resolving
+// info is a run as SWF describes and lists it.
+func info(it handlertest.Item) map[string]any {
+	workflow, run, _ := strings.Cut(it.ID, "/")
+	status, how, _ := strings.Cut(it.State, "/")
+	said := map[string]any{"execution": named{WorkflowID: workflow, RunID: run}, "executionStatus": status, "startTimestamp": 1326592619.474}
+	if how != "" {
+		said["closeStatus"] = how
+	}
+	if d, is := it.Extra.(detail); is {
+		said["cancelRequested"] = d.cancelRequested
+	}
+	return said
+}
+
+// answerOpen lists runs whose ids are the items' states, since a pin is what a resolving
 // reading has for a state.
-func answerList(_ handlertest.Request, items []handlertest.Item) handlertest.Response {
-	infos := make([]any, 0, len(items))
-	for _, it := range items {
+func answerOpen(_ handlertest.Request, items []handlertest.Item) handlertest.Response {
+	infos := make([]any, len(items))
+	for i, it := range items {
 		workflow, _, _ := strings.Cut(it.ID, "/")
-		infos = append(infos, listed(workflow, it.State, 1))
+		infos[i] = info(handlertest.Item{ID: workflow + "/" + it.State, State: "OPEN"})
 	}
 	return encode(map[string]any{"executionInfos": infos})
 }
 
-func listed(workflow, run string, started float64) map[string]any {
-	return map[string]any{"execution": named{WorkflowID: workflow, RunID: run}, "executionStatus": "OPEN", "startTimestamp": started}
+func answerClosed(_ handlertest.Request, items []handlertest.Item) handlertest.Response {
+	infos := make([]any, len(items))
+	for i, it := range items {
+		infos[i] = info(it)
+	}
+	return encode(map[string]any{"executionInfos": infos})
 }
 
 func encode(v any) handlertest.Response {
@@ -213,24 +223,29 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// lister answers a listing with what the test says.
+// lister answers both listings with what the test says.
 type lister struct {
 	client // panics where another call is made
-	out    sdk.ListOpenWorkflowExecutionsOutput
+	rows   []types.WorkflowExecutionInfo
+	more   *string
 }
 
 func (l *lister) ListOpenWorkflowExecutions(context.Context, *sdk.ListOpenWorkflowExecutionsInput, ...func(*sdk.Options)) (*sdk.ListOpenWorkflowExecutionsOutput, error) {
-	return &l.out, nil
+	return &sdk.ListOpenWorkflowExecutionsOutput{ExecutionInfos: l.rows, NextPageToken: l.more}, nil
 }
 
-// Only an empty list, read to its end, says that no run is open.
+func (l *lister) ListClosedWorkflowExecutions(context.Context, *sdk.ListClosedWorkflowExecutionsInput, ...func(*sdk.Options)) (*sdk.ListClosedWorkflowExecutionsOutput, error) {
+	return &sdk.ListClosedWorkflowExecutionsOutput{ExecutionInfos: l.rows, NextPageToken: l.more}, nil
+}
+
+// Only an empty list, read to its end, says that no run is open, or closed.
 func TestResolvingReadsToTheEnd(t *testing.T) {
 	at := func(run string, started time.Time) types.WorkflowExecutionInfo {
-		return types.WorkflowExecutionInfo{StartTimestamp: &started, Execution: &types.WorkflowExecution{WorkflowId: aws.String("w"), RunId: &run}}
+		return types.WorkflowExecutionInfo{ExecutionStatus: types.ExecutionStatus(run), StartTimestamp: &started, Execution: &types.WorkflowExecution{WorkflowId: aws.String("w"), RunId: &run}}
 	}
 	now := time.Now()
 	row := func(workflow, run string) types.WorkflowExecutionInfo {
-		return types.WorkflowExecutionInfo{Execution: &types.WorkflowExecution{WorkflowId: &workflow, RunId: &run}}
+		return types.WorkflowExecutionInfo{ExecutionStatus: types.ExecutionStatus(run), Execution: &types.WorkflowExecution{WorkflowId: &workflow, RunId: &run}}
 	}
 	for _, c := range []struct {
 		about string
@@ -249,20 +264,21 @@ func TestResolvingReadsToTheEnd(t *testing.T) {
 		}, nil, "newest", 0},
 		{"found, and more to come", []types.WorkflowExecutionInfo{row("w", "ours")}, aws.String("next"), "ours", 0},
 	} {
-		h := &handler{clients: func(handlers.Place) client {
-			return &lister{out: sdk.ListOpenWorkflowExecutionsOutput{ExecutionInfos: c.rows, NextPageToken: c.more}}
-		}}
+		h := &handler{clients: func(handlers.Place) client { return &lister{rows: c.rows, more: c.more} }}
 		targets, err := h.Targets(handlers.Parameters{"domain": "d", "workflowId": "w"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		rd := h.Resolve().Do(t.Context(), place, targets)[0]
-		var class handlers.Class
-		if rd.Err != nil {
-			class = rd.Err.Class
-		}
-		if rd.State != c.pin || rd.Found != (c.pin != "") || class != c.class {
-			t.Errorf("%s: %+v, want the pin %q and class %v", c.about, rd, c.pin, c.class)
+		// Each run's status is its id, so that both calls read the same of it.
+		for _, call := range []handlers.Call[handlers.Reading]{h.Resolve(), h.Last()} {
+			rd := call.Do(t.Context(), place, targets)[0]
+			var class handlers.Class
+			if rd.Err != nil {
+				class = rd.Err.Class
+			}
+			if rd.State != c.pin || rd.Found != (c.pin != "") || class != c.class {
+				t.Errorf("%s, %s: %+v, want %q and class %v", call.Operation, c.about, rd, c.pin, c.class)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -39,7 +40,7 @@ func encode(req *request, a answer) reply {
 	}
 	r := reply{status: http.StatusOK, header: [][2]string{{"x-amzn-RequestId", req.call.RequestID}}}
 	if a.err != nil {
-		r.status, r.code = a.err.HTTPStatus(), a.err.Code
+		r.status, r.code = a.err.HTTPStatus(), plain(a.err.Code)
 	}
 	var err error
 	switch protocol {
@@ -62,8 +63,14 @@ func encode(req *request, a answer) reply {
 	return r
 }
 
+// plain is an error's code without the namespace that some services put before it.
+func plain(code string) string { return code[strings.LastIndexByte(code, '#')+1:] }
+
 func (r *reply) json(req *request, a answer) (err error) {
 	if a.err == nil {
+		if _, empty := a.out.(*service.Empty); empty {
+			return nil
+		}
 		r.body, err = json.Marshal(a.out)
 		return err
 	}
@@ -80,9 +87,10 @@ func (r *reply) json(req *request, a answer) (err error) {
 		r.header = append(r.header, [2]string{"x-amzn-query-error", a.err.QueryCode + ";" + fault})
 	}
 	r.body, err = json.Marshal(struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}{shape, a.err.Message})
+		Type    string         `json:"__type"`
+		Message string         `json:"message"`
+		Fields  map[string]any `json:",embed"`
+	}{shape, a.err.Message, a.err.Fields})
 	return err
 }
 

@@ -33,6 +33,12 @@ type Fault struct {
 	// Slow is the chance, for each item, that its change of state takes SlowBy longer.
 	Slow   float64
 	SlowBy time.Duration
+	// Twice is the chance, for each message that ReceiveMessage hands out, that it comes twice,
+	// as standard queues may: that one of the next receives has it again although it is in
+	// flight, under a receipt handle of its own. It is drawn from the message's id and the number
+	// of the delivery; Match is asked about the queue's name, as for all of a receive. A delivery
+	// that is such a duplicate is not doubled once more.
+	Twice float64
 	// Times, where above 0, spares an item that was seen so often before.
 	Times int
 	// Match, where set, spares the items for which it returns false.
@@ -139,25 +145,27 @@ func (d *draws) hits(item string) bool {
 }
 
 // roll returns a number of 64 even bits for one item and one question.
-func (d *draws) roll(question, item string) uint64 {
+func (d *draws) roll(question, item string) uint64 { return d.rollAt(question, item, d.seen[item]) }
+
+// rollAt is roll for an item that was seen so often before.
+func (d *draws) rollAt(question, item string, seen uint32) uint64 {
 	h := fnv.New64a()
 	for _, part := range [...]string{question, d.service.Name, d.operation, item} {
 		_, _ = h.Write([]byte(part))
 		_, _ = h.Write([]byte{0xff}) // in no UTF-8 text: parts cannot run into each other
 	}
 	// FNV leaves its high bits uneven for short texts; the finisher of SplitMix64 spreads them.
-	x := h.Sum64() ^ d.seed*0x9e3779b97f4a7c15 ^ uint64(d.seen[item])<<32
+	x := h.Sum64() ^ d.seed*0x9e3779b97f4a7c15 ^ uint64(seen)<<32
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
 }
 
 func (d *draws) happens(chance float64, question, item string) bool {
-	if chance <= 0 {
-		return false
-	}
-	return float64(d.roll(question, item)>>11)/(1<<53) < chance
+	return chance > 0 && under(chance, d.roll(question, item))
 }
+
+func under(chance float64, roll uint64) bool { return float64(roll>>11)/(1<<53) < chance }
 
 // delay is how much longer the whole request takes.
 func (d *draws) delay() time.Duration {
@@ -211,4 +219,9 @@ func (d *draws) Slow(item string) time.Duration {
 		return 0
 	}
 	return d.rule.SlowBy
+}
+
+// Twice implements service.Draws.
+func (d *draws) Twice(item string, delivery uint32) bool {
+	return d.any && d.rule.Twice > 0 && under(d.rule.Twice, d.rollAt("twice", item, delivery))
 }

@@ -14,6 +14,8 @@ type Record struct {
 	Number             uint64
 	Service, Operation string
 	Account, Region    string
+	// Caller is the access key that the request was signed with; "" where it was not.
+	Caller string
 	// Items are the ids that the request was about, in its order: job ids, message ids, and
 	// for messages that have none yet the MD5 of their body.
 	Items []string

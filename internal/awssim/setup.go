@@ -271,3 +271,16 @@ func (s *Sim) PutExecutions(executions ...Execution) { s.sfn.Put(executions...) 
 // Execution returns an execution of Step Functions as it stands now; ok is false where there
 // is none.
 func (s *Sim) Execution(arn string) (_ Execution, ok bool) { return s.sfn.Execution(arn) }
+
+// TableItems returns the items of a DynamoDB table in the order of their keys, as Go's own
+// types: strings, json.Number, []byte, bool, nil, map[string]any, []any; sets are []string, or
+// [][]byte. It is nil where there is no such table.
+func (s *Sim) TableItems(table string) []map[string]any {
+	return s.dynamodb.Items(s.options.Account, s.options.Region, table)
+}
+
+// ExpireItems removes every item of a DynamoDB table whose time to live has passed, and returns
+// how many.
+func (s *Sim) ExpireItems(table string) int {
+	return s.dynamodb.Expire(s.options.Account, s.options.Region, table)
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim/batch"
+	"github.com/rescindhq/rescind/internal/awssim/dynamodb"
 	"github.com/rescindhq/rescind/internal/awssim/emr"
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
@@ -48,6 +49,8 @@ type Options struct {
 	History bool
 	// Batch says how Batch jobs behave.
 	Batch batch.Options
+	// DynamoDB says how late DynamoDB is.
+	DynamoDB dynamodb.Options
 	// EMR says how EMR steps behave.
 	EMR emr.Options
 	// FSx says how FSx data repository tasks behave.
@@ -70,15 +73,16 @@ type Sim struct {
 	history  history
 	ids      *ids
 
-	sqs   *sqs.SQS
-	sns   *sns.SNS
-	sts   *sts.STS
-	batch *batch.Batch
-	emr   *emr.EMR
-	fsx   *fsx.FSx
-	iot   *iot.IoT
-	swf   *swf.SWF
-	sfn   *stepfunctions.StepFunctions
+	sqs      *sqs.SQS
+	sns      *sns.SNS
+	sts      *sts.STS
+	batch    *batch.Batch
+	emr      *emr.EMR
+	fsx      *fsx.FSx
+	iot      *iot.IoT
+	swf      *swf.SWF
+	sfn      *stepfunctions.StepFunctions
+	dynamodb *dynamodb.DynamoDB
 
 	server     *http.Server
 	background sync.WaitGroup // servers
@@ -116,6 +120,7 @@ func New(o Options) *Sim {
 	s.iot = iot.New(o.IoT)
 	s.swf = swf.New(o.SWF)
 	s.sfn = stepfunctions.New(o.StepFunctions)
+	s.dynamodb = dynamodb.New(o.DynamoDB)
 	s.register(s.sqs.Service())
 	s.register(s.sns.Service())
 	s.register(s.sts.Service())
@@ -125,6 +130,7 @@ func New(o Options) *Sim {
 	s.register(s.iot.Service())
 	s.register(s.swf.Service())
 	s.register(s.sfn.Service())
+	s.register(s.dynamodb.Service())
 	// No timeouts: a connection that the server closes for being idle would now and then be
 	// the one that a client has just chosen, and look like a fault that nobody asked for.
 	s.server = &http.Server{Handler: s.Handler()}

@@ -16,10 +16,11 @@
 //   - none: the command itself, also by SNS's raw delivery;
 //   - "specversion": a CloudEvents 1.0 event in structured JSON, of the type [Type], the
 //     command in data;
-//   - "Type": an SNS notification, the command or a CloudEvents event in Message;
+//   - "Type": an SNS notification, the command or one of the two events in Message;
 //   - "detail-type": an EventBridge event, the command in detail.
 //
-// Other nestings are refused. A CloudEvents event must have id and source, as its standard
+// Other nestings are refused: nobody routes them, and each would be one more place where a
+// member could hide. A CloudEvents event must have id and source, as its standard
 // demands. Members of an envelope that are not read are not checked either, while the command
 // in it is held to every rule. A command in an envelope is not trusted more: signatures are not
 // checked, since the queue's policy says who may send.
@@ -71,8 +72,9 @@ type Command struct {
 	DryRun bool
 	// Via is by what the command came to the queue, where its envelope tells, since SQS then
 	// knows a service as the sender: an SNS topic's ARN; an EventBridge rule's ARN, where it
-	// stands among the event's resources, else "EventBridge source " and the event's source. It
-	// is what the message says of itself, and at most 512 characters of it.
+	// stands among the event's resources, else "EventBridge source " and the event's source;
+	// "TOPIC via RULE" for an event that a rule sent to a topic. It is what the message says of
+	// itself, and at most 512 characters of each.
 	Via string
 	// TraceParent is the W3C trace context of the innermost of these that has a well-formed one:
 	// the CloudEvents extension, the message attribute in an SNS notification, Message's.

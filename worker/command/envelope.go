@@ -18,7 +18,7 @@ import (
 // Type is the CloudEvents type of a command.
 const Type = "io.rescind.command.v1"
 
-// maxVia is how many characters of an envelope's origin are kept: more than the ARN of a topic
+// maxVia is how many characters of each envelope's origin are kept: more than the ARN of a topic
 // or a rule, or an EventBridge source, may have.
 const maxVia = 512
 
@@ -65,9 +65,8 @@ func (o *opened) open() (*reader, *handlers.FieldError) {
 			return nil, fault
 		}
 		r = read(o.text)
-		if r.form == formSNS || r.form == formEventBridge {
-			return nil, &handlers.FieldError{Field: o.at, Rule: "must be a command or a CloudEvents event with one, not an EventBridge event or another notification: " +
-				"have the EventBridge rule send its detail alone (InputPath $.detail)"}
+		if r.form == formSNS {
+			return nil, &handlers.FieldError{Field: o.at, Rule: "must be a command, or a CloudEvents or EventBridge event with one, not another notification"}
 		}
 	}
 	if r.form == formBare {
@@ -106,11 +105,11 @@ func (o *opened) notification() *handlers.FieldError {
 	if e.fault == nil && kind != "Notification" {
 		e.fail("Type", brokenType(kind, topic))
 	}
-	o.via = clip(topic, maxVia)
+	o.came(topic)
 	o.identify(&e, "sns:", "MessageId")
 	o.trace(traceAttribute(e.values["MessageAttributes"]))
 	if e.values["Message"] == nil {
-		e.fail("Message", "is required: the command, or a CloudEvents event with one")
+		e.fail("Message", "is required: the command, or a CloudEvents or EventBridge event with one")
 	}
 	o.text, o.at = []byte(e.text("Message")), "Message"
 	return e.fault
@@ -157,11 +156,11 @@ func traceAttribute(attributes jsontext.Value) string {
 // recorded.
 func (o *opened) eventBridge() *handlers.FieldError {
 	e := o.fields("id", "source", "resources", "detail")
-	o.via = "EventBridge source " + e.text("source")
+	from := "EventBridge source " + e.text("source")
 	if rule := ruleARN(e.values["resources"]); rule != "" {
-		o.via = rule
+		from = rule
 	}
-	o.via = clip(o.via, maxVia)
+	o.came(from)
 	o.identify(&e, "eb:", "id")
 	if e.values["detail"] == nil {
 		e.fail("detail", "is required of an EventBridge event: the command")
@@ -243,6 +242,14 @@ func (o *opened) identify(e *envelope, prefix, name string) {
 		return
 	}
 	o.id = prefix + id
+}
+
+// came keeps what an envelope says it came by, behind what the envelope around it said.
+func (o *opened) came(by string) {
+	if o.via != "" && by != "" {
+		o.via += " via "
+	}
+	o.via += clip(by, maxVia)
 }
 
 // trace keeps an envelope's trace context where it is well formed.

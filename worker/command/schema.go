@@ -22,6 +22,7 @@ type keywords = map[string]any
 // $comment.
 var unsaid = []string{
 	"The text is UTF-8 and one JSON object of at most 262144 bytes (256 KiB); no name is given twice in an object, at any depth.",
+	`No escape stands for half a character: \ud83d\ude00 is one, \ud83d alone is none.`,
 	"A whole number is written without fraction or exponent: 1, not 1.0 or 1e0.",
 	"expiresAt lies, in UTC, in the years 0000 to 9999, and is not the first instant of year 1.",
 	"An action may have rules that join its parameters.",

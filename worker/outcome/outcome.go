@@ -56,8 +56,8 @@ type Data struct {
 	// Sender is SQS's SenderId. Behind SNS and EventBridge that is the service, so that by what
 	// the command came follows it, as far as its envelope tells:
 	// "AIDAEXAMPLE via arn:aws:sns:us-east-1:123456789012:cancels", or for EventBridge "… via "
-	// and the rule's ARN or "EventBridge source " and the source. SQS vouches for the first word
-	// alone.
+	// and the rule's ARN or "EventBridge source " and the source; both, the topic first, where a
+	// rule sent to a topic. SQS vouches for the first word alone.
 	Sender   string `json:"sender,omitempty"`
 	Campaign string `json:"campaign,omitempty"`
 

@@ -22,6 +22,12 @@
 // in the ledger what was done. The handler is not interrupted: its work is not undone by
 // stopping half-way.
 //
+// # Dead-letter queues
+//
+// A Subscriber with Options.Strays reads dead-letter queues: it looks at their count once a minute,
+// sweeps one that has grown, hands out what SQS itself moved there and is wanted, and leaves the
+// rest as it is; see sweep.go for the bounds. Leases, settling and stopping are the same.
+//
 // # Stopping
 //
 // The worker stops in this order:

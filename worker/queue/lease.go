@@ -32,6 +32,9 @@ type Lease struct {
 	// queue was inspected, else "" and 0; MaxReceives is 0 also where there is no policy.
 	QueueARN    string
 	MaxReceives int
+	// MovedFrom is the ARN of the queue that SQS moved the message from, where it was found in a
+	// dead-letter queue (Options.Strays), else "".
+	MovedFrom string
 	// ReceiveCount is how often SQS handed the message out, this time included. Approximate.
 	ReceiveCount int
 	// SentAt and FirstReceivedAt are SQS's times; ReceivedAt is ours.
@@ -161,6 +164,9 @@ func newLease(s *Subscriber, sub *subscription, m types.Message, known Attribute
 		Attributes:      m.MessageAttributes,
 
 		s: s, sub: sub, done: make(chan struct{}), index: -1,
+	}
+	if s.o.Strays != nil {
+		l.MovedFrom = system(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(sub.values, leaseKey{}, l))
 	l.cancel = cancel

@@ -58,6 +58,10 @@ type Options struct {
 	// given up with an error in the log, and the message comes again.
 	DeadLetter  string
 	DeadLetters map[string]string
+	// Strays, where set, makes every queue subscribed to a dead-letter queue that is searched for
+	// what SQS itself moved there, now and then, and otherwise left as it is: handed out are only
+	// messages whose DeadLetterQueueSourceArn ("" where there is none) it returns true for.
+	Strays func(sourceARN string) bool
 	// Unmarshal makes Watermill's message. Default: the SQS message id is its UUID, the body
 	// its payload, and string attributes its metadata. It must not return nil.
 	Unmarshal func(types.Message) *message.Message

@@ -82,6 +82,10 @@ func (s *Subscriber) watch(ctx context.Context, sub *subscription) {
 // scheduleLocked begins the polls that the window, the gate and the order of queues allow. It
 // is called whenever one of these may have changed.
 func (s *Subscriber) scheduleLocked() {
+	if s.o.Strays != nil {
+		s.roomLocked()
+		return
+	}
 	if s.intake.Err() != nil || !s.gateOpenLocked() {
 		return
 	}
@@ -176,12 +180,17 @@ func (s *Subscriber) beginLocked(sub *subscription, n int) {
 // poll receives up to n messages and hands them out, and reports whether it came back full.
 // Until the last message is taken the poll counts as open.
 func (s *Subscriber) poll(sub *subscription, n int, wait time.Duration) (full bool) {
-	msgs, err := s.receive(sub, n, wait)
+	msgs, err := s.receive(sub, n, wait, s.o.Lease)
 	if err != nil {
 		pause(s.failed(sub, n, err), sub.stop)
 		return false
 	}
-	leases := s.admit(sub, n, msgs)
+	s.deliver(sub, s.admit(sub, n, msgs, s.o.Lease))
+	return len(msgs) >= n
+}
+
+// deliver hands out what was admitted, or releases it where nothing is to be handed out any more.
+func (s *Subscriber) deliver(sub *subscription, leases []*Lease) {
 	open := s.o.Gate == nil || s.o.Gate.Open()
 	for _, l := range leases {
 		if open && s.hand(sub, l) {
@@ -191,17 +200,16 @@ func (s *Subscriber) poll(sub *subscription, n int, wait time.Duration) (full bo
 			s.running.Go(func() { s.settle(l, settlement{kind: releasing}) })
 		}
 	}
-	return len(msgs) >= n
 }
 
-func (s *Subscriber) receive(sub *subscription, n int, wait time.Duration) ([]types.Message, error) {
+func (s *Subscriber) receive(sub *subscription, n int, wait, lease time.Duration) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(sub.polls, wait+requestTimeout)
 	defer cancel()
 	out, err := s.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(sub.url),
 		MaxNumberOfMessages:         int32(n),
 		WaitTimeSeconds:             int32(wait / time.Second),
-		VisibilityTimeout:           int32(s.o.Lease / time.Second),
+		VisibilityTimeout:           int32(lease / time.Second),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
@@ -228,8 +236,9 @@ func (s *Subscriber) failed(sub *subscription, n int, err error) time.Duration {
 	return fullJitter(receiveBackoff, receiveBackoffMax, sub.failures-1)
 }
 
-// admit takes the messages of a poll for n into the window, and returns those to hand out.
-func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message) []*Lease {
+// admit takes the messages of a poll for n into the window, and returns those to hand out. lease
+// is the visibility timeout that they were received with.
+func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message, lease time.Duration) []*Lease {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,8 +265,8 @@ func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message) []*Le
 			s.stats.again.Add(1)
 		}
 		l.receipt = aws.ToString(m.ReceiptHandle)
-		l.since, l.until, l.lost = now, now.Add(s.o.Lease), nil
-		s.planLocked(l, now.Add(s.o.Lease/2))
+		l.since, l.until, l.lost = now, now.Add(lease), nil
+		s.planLocked(l, now.Add(lease/2))
 	}
 	s.scheduleLocked() // what was reserved and not brought is free
 	return leases

@@ -56,19 +56,41 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 			s.stats.released.Add(1)
 		}
 	case burying:
-		graves := s.gravesOf(l.QueueURL)
-		body, mark := fitMark(l, how.mark)
-		sent := false // a newer receipt handle is no reason to send it twice
-		if s.persist(l, "burying", func(string) error {
-			if sent {
-				return nil
-			}
-			err := result(graves.Do(s.settling, grave{body: body, mark: mark}))
-			sent = err == nil
-			return err
-		}) && s.persist(l, "deleting what was buried", remove) {
-			s.stats.buried.Add(1)
+		s.bury(l, how.mark, remove)
+	}
+}
+
+// entombedMost bounds what is remembered of burials whose message could not be deleted.
+const entombedMost = 100_000
+
+// bury sends a message to the dead-letter queue, and then deletes it where it was. One whose
+// deletion fails, as it always does where that is not allowed, comes again, and is not sent again.
+func (s *Subscriber) bury(l *Lease, m Mark, remove func(receipt string) error) {
+	key := messageKey{l.QueueURL, l.MessageID}
+	graves := s.gravesOf(l.QueueURL)
+	body, mark := fitMark(l, m)
+	s.mu.Lock()
+	_, sent := s.entombed[key]
+	s.mu.Unlock()
+	if !s.persist(l, "burying", func(string) error {
+		if sent {
+			return nil // nor is a newer receipt handle a reason to send it twice
 		}
+		err := result(graves.Do(s.settling, grave{body: body, mark: mark}))
+		sent = err == nil
+		return err
+	}) {
+		return
+	}
+	deleted := s.persist(l, "deleting what was buried", remove)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case deleted:
+		s.stats.buried.Add(1)
+		delete(s.entombed, key)
+	case len(s.entombed) < entombedMost:
+		s.entombed[key] = struct{}{}
 	}
 }
 

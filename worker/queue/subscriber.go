@@ -46,7 +46,9 @@ type Subscriber struct {
 	byID      map[messageKey]*Lease
 	reserved  int // places that open polls may fill
 	turns     uint64
-	gateWatch bool // a goroutine waits for the gate
+	room      chan struct{}           // closed when places may have become free; nil: nobody waits
+	entombed  map[messageKey]struct{} // buried, and not deleted where they came from
+	gateWatch bool                    // a goroutine waits for the gate
 	due       dueHeap
 	sooner    chan struct{} // the head of due has changed
 
@@ -63,12 +65,13 @@ func New(api API, o Options) *Subscriber {
 	s := &Subscriber{
 		api: api, o: o, log: o.Logger,
 		closing: make(chan struct{}), hard: make(chan struct{}), closed: make(chan struct{}),
-		queues: map[string]*requests{},
-		graves: map[string]*coalesce.Group[grave, error]{},
-		known:  map[string]Attributes{},
-		held:   map[*Lease]struct{}{},
-		byID:   map[messageKey]*Lease{},
-		sooner: make(chan struct{}, 1),
+		queues:   map[string]*requests{},
+		graves:   map[string]*coalesce.Group[grave, error]{},
+		known:    map[string]Attributes{},
+		held:     map[*Lease]struct{}{},
+		byID:     map[messageKey]*Lease{},
+		entombed: map[messageKey]struct{}{},
+		sooner:   make(chan struct{}, 1),
 	}
 	s.intake, s.stopIntake = context.WithCancel(context.Background())
 	s.settling, s.cutSettling = context.WithCancel(context.Background())
@@ -104,6 +107,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, queueURL string) (<-chan *me
 	s.startOnce.Do(func() { s.running.Go(s.extend) })
 	sub.requests = s.requestsLocked(queueURL)
 	s.subs = append(s.subs, sub)
+	if s.o.Strays != nil {
+		sub.polling.Go(func() { s.lookOut(sub) })
+	}
 	s.receiving.Go(func() { s.watch(ctx, sub) })
 	s.scheduleLocked()
 	return sub.out, nil

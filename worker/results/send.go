@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
 	"go.uber.org/zap"
+
+	"github.com/rescindhq/rescind/internal/defect"
 )
 
 const attributeType = "String"
@@ -100,6 +102,10 @@ func (p *Publisher) read(n int, out *sns.PublishBatchOutput) []error {
 	for _, f := range out.Failed {
 		i, ok := at(f.Id)
 		if !ok {
+			continue
+		}
+		if defect.Is(defect.DropFailed) {
+			errs[i] = nil
 			continue
 		}
 		code, text := aws.ToString(f.Code), aws.ToString(f.Message)

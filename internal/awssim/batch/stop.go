@@ -53,10 +53,13 @@ func checkReason(reason string) error {
 	return nil
 }
 
+// nothing is answered as {}, as the samples of API_CancelJob and API_TerminateJob show it.
+type nothing struct{}
+
 // stopOne is CancelJob or TerminateJob. It succeeds whatever the job's state is, and for ids
 // that nobody knows (facts/aws.json: batch.second_cancel).
-func (b *Batch) stopOne(a action) func(context.Context, *service.Call, *stopInput) (*service.Empty, error) {
-	return func(_ context.Context, c *service.Call, in *stopInput) (*service.Empty, error) {
+func (b *Batch) stopOne(a action) func(context.Context, *service.Call, *stopInput) (*nothing, error) {
+	return func(_ context.Context, c *service.Call, in *stopInput) (*nothing, error) {
 		if in.JobID == "" {
 			return nil, refuse("jobId must not be empty")
 		}
@@ -66,7 +69,7 @@ func (b *Batch) stopOne(a action) func(context.Context, *service.Call, *stopInpu
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.stopLocked(a, c, in.JobID, in.Reason)
-		return &service.Empty{}, nil
+		return &nothing{}, nil
 	}
 }
 

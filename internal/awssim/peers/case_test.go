@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/batch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iot"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -35,6 +36,7 @@ func run(t *testing.T, peer, url, endedJob string, tests []test) {
 			w := &world{
 				ctx: t.Context(), endedJob: endedJob,
 				sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg), batch: batch.NewFromConfig(cfg), iot: iot.NewFromConfig(cfg),
+				dynamodb: dynamodb.NewFromConfig(cfg),
 			}
 			err := w.try(each.ask)
 			row, listed := differs(peer, each.name)
@@ -86,6 +88,7 @@ type world struct {
 	sns      *sns.Client
 	batch    *batch.Client
 	iot      *iot.Client
+	dynamodb *dynamodb.Client
 }
 
 // mismatch is what a peer does otherwise.

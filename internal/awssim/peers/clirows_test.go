@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -22,7 +25,7 @@ func queues(t *testing.T, sim *awssim.Sim) *strings.Replacer {
 	client := sqs.NewFromConfig(sim.Config())
 	var receipts []string
 	for _, name := range []string{"sent-to", "received", "deleted", "released", "purged", "read", "subscribed"} {
-		url, err := sim.CreateQueue(name, nil)
+		url, err := sim.CreateQueue(name, map[string]string{"VisibilityTimeout": "3600"}) // longer than any of this takes
 		must(err)
 		must(sim.Send(url, "hello"))
 		if name == "deleted" || name == "released" {
@@ -33,7 +36,27 @@ func queues(t *testing.T, sim *awssim.Sim) *strings.Replacer {
 	}
 	_, err := sim.CreateTopic("topic")
 	must(err)
+	tables(t, sim)
 	return strings.NewReplacer("RECEIPT-1", receipts[0], "RECEIPT-2", receipts[1])
+}
+
+// tables puts in tables, and an item into the first.
+func tables(t *testing.T, sim *awssim.Sim) {
+	t.Helper()
+	w := &world{ctx: t.Context(), dynamodb: dynamodb.NewFromConfig(sim.Config())}
+	for _, name := range []string{"ledger", "other", "dropped"} {
+		_, err := w.dynamodb.CreateTable(w.ctx, &dynamodb.CreateTableInput{
+			TableName: &name, BillingMode: types.BillingModePayPerRequest,
+			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: "S"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.try(func(w *world) { w.put(aws.String("ledger"), fields{"pk": "read", "l": []any{7}}) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // of is the fields of an answer, path and value in turn; the last value may be missing, and is
@@ -100,6 +123,25 @@ var cliRows = []row{
 	{line: "stepfunctions stop-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:stopped --cause budget", answer: of("stopDate", "")},
 	{line: "stepfunctions stop-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:nobody", code: "ExecutionDoesNotExist"},
 	{line: "stepfunctions describe-execution --execution-arn arn:aws:states:us-east-1:123456789012:execution:machine:read", answer: of("status", "RUNNING", "startDate", "")},
+
+	{line: "dynamodb create-table --table-name made --attribute-definitions AttributeName=pk,AttributeType=S --key-schema AttributeName=pk,KeyType=HASH --billing-mode PAY_PER_REQUEST", answer: of(
+		"TableDescription.TableName", "made", "TableDescription.TableStatus", "CREATING", "TableDescription.CreationDateTime", "")},
+	{line: "dynamodb describe-table --table-name ledger", answer: of("Table.TableStatus", "ACTIVE", "Table.KeySchema.0.AttributeName", "pk", "Table.ItemCount", "")},
+	{line: "dynamodb describe-table --table-name nobody-made-it", code: "ResourceNotFoundException"},
+	{line: `dynamodb put-item --table-name ledger --item {"pk":{"S":"put"},"n":{"N":"1.50"}} --return-consumed-capacity TOTAL`, answer: of("ConsumedCapacity.CapacityUnits", "1")},
+	{line: `dynamodb put-item --table-name ledger --item {"pk":{"S":"read"}} --condition-expression attribute_not_exists(pk)`, code: "ConditionalCheckFailedException"},
+	{line: `dynamodb get-item --table-name ledger --key {"pk":{"S":"read"}} --consistent-read`, answer: of("Item.pk.S", "read", "Item.l.L.0.N", "7")},
+	{line: `dynamodb update-item --table-name ledger --key {"pk":{"S":"changed"}} --return-values ALL_NEW`, answer: of("Attributes.pk.S", "changed")},
+	{line: `dynamodb delete-item --table-name ledger --key {"pk":{"S":"deleted"}}`},
+	{line: `dynamodb query --table-name ledger --key-condition-expression pk=:v --expression-attribute-values {":v":{"S":"read"}}`, answer: of("Items.0.pk.S", "read", "Count", "1")},
+	{line: "dynamodb scan --table-name ledger", answer: of("Items.0.pk.S", "")},
+	{line: `dynamodb batch-write-item --request-items {"ledger":[{"PutRequest":{"Item":{"pk":{"S":"batch"}}}}]}`, answer: of("UnprocessedItems", "{}")},
+	{line: `dynamodb batch-get-item --request-items {"ledger":{"Keys":[{"pk":{"S":"read"}}]}}`, answer: of("Responses.ledger.0.pk.S", "read")},
+	{line: `dynamodb transact-write-items --transact-items [{"Put":{"TableName":"ledger","Item":{"pk":{"S":"read"}},"ConditionExpression":"attribute_not_exists(pk)"}}]`, code: "TransactionCanceledException"},
+	{line: "dynamodb describe-time-to-live --table-name ledger", answer: of("TimeToLiveDescription.TimeToLiveStatus", "DISABLED")},
+	{line: "dynamodb update-time-to-live --table-name other --time-to-live-specification Enabled=true,AttributeName=ends", answer: of("TimeToLiveSpecification.AttributeName", "ends")},
+	{line: "dynamodb list-tables", answer: of("TableNames.0", "")},
+	{line: "dynamodb delete-table --table-name dropped", answer: of("TableDescription.TableStatus", "DELETING")},
 
 	{line: "sqs create-queue --queue-name made --attributes VisibilityTimeout=60", answer: of("QueueUrl", "")},
 	{line: "sqs get-queue-url --queue-name read", answer: of("QueueUrl", "")},

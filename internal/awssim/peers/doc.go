@@ -2,7 +2,7 @@
 //
 // One suite over SQS and SNS, in which each test says what a page of AWS's documentation says,
 // is put unchanged to the box, to fauxqs (npm) and to moto_server (Python); what moto knows of
-// Batch and IoT is asked of it too. Watermill's suite runs on worker/queue over both. The aws
+// DynamoDB, Batch and IoT is asked of it too. Watermill's suite runs on worker/queue over both. The aws
 // CLI makes every call of the box that stops something or reads what became of it, and reads
 // every answer and error. What is absent is skipped aloud; RESCIND_REQUIRE_PEERS=1 makes that a
 // failure. .ci/peers installs what can be installed.
@@ -10,10 +10,9 @@
 // # Where a peer is not AWS
 //
 // Here fauxqs 2.4.1 and moto 5.2.1 do otherwise than AWS documents (the test names the page),
-// and AWS in a box follows the page, where it is not named itself. These tests are left out for that peer alone, and say so
-// when they run; one in which the peer does not differ any more fails until its row is gone.
+// and AWS in a box follows the page. These tests are left out for that peer alone, and say so when
+// they run; one in which the peer does not differ any more fails until its row is gone.
 //
-//	awssim: a batch published of which one structure is unknown: takes any structure for none
 //	fauxqs: a queue is made once: says QueueNameExists where AWS's query error is QueueAlreadyExists
 //	fauxqs: an unknown attribute is refused: leaves it out of the answer
 //	fauxqs: an attribute out of bounds is refused: puts AWS.SimpleQueueService. before the code
@@ -58,5 +57,37 @@
 //	moto: a batch published too long in all: publishes it
 //	moto: PublishBatch of no entry: says yes
 //	moto: PublishBatch of an id with a space: takes it
+//	moto: condition n < :v {:v=S a}: breaks with a 500
+//	moto: condition n BETWEEN :b AND :a*: compares, and finds none
+//	moto: condition attribute_not_exists(:v)*: breaks with a 500
+//	moto: condition attribute_type(s, :t) {:t=S TEXT}: compares, and finds none
+//	moto: condition begins_with(b, :v)*: knows texts alone
+//	moto: condition begins_with(s, :v) {:v=N 1}: compares, and finds none
+//	moto: condition size(n)*: breaks with a 500
+//	moto: condition yes < :v*: compares, and finds none
+//	moto: condition s = :v {:unused=*: takes what is not used
+//	moto: condition s = :undefined*: breaks with a 500
+//	moto: condition s =  {}: breaks with a 500
+//	moto: condition s = :v extra*: breaks with a 500
+//	moto: condition nofunction*: breaks with a 500
+//	moto: condition   {}: breaks with a 500
+//	moto: update SET s.a = :v*: does nothing, and says yes
+//	moto: query  pk = :p AND sk >= :s  back false limit 1*: says that a page is the last where its limit was met by the last item
+//	moto: query  pk = :p OR*: breaks with a 500
+//	moto: query  pk = :p AND sk <>*: breaks with a 500
+//	moto: query  pk = :p  back false limit 0 {:p=N 1}: takes any type
+//	moto: query  pk = :p sk = :s back*: takes a filter on a key
+//	moto: query nobody*: says ResourceNotFoundException
+//	moto: time to live is set once: sets it again
+//	moto: numbers lose their zeros: keeps them
+//	moto: numbers that are none or too long: takes them
+//	moto: an item of 400 KB: counts otherwise
+//	moto: keys that are none: looks at no index's keys
+//	moto: a projection: takes one element of a list
+//	moto: a batch is written and read: takes an item twice
+//	moto: a token makes a transaction once: forgets tokens
+//	moto: what a write costs: one unit for anything
+//	moto: what a read costs: half a unit for anything
+//	moto: what a transaction costs: does not tell
 //	moto: cancelling an IoT execution that nobody knows: breaks with a 500
 package peers

@@ -71,7 +71,10 @@ func TestPeers(t *testing.T) {
 			if p.name != "awssim" { // where worker/queue runs it, at full length
 				t.Run("Watermill", func(t *testing.T) { watermillSuite(t, url) })
 			}
-			if p.plant != nil {
+			if p.plant != nil { // fauxqs has none of these
+				t.Run("DynamoDB", func(t *testing.T) {
+					run(t, p.name, url, "", slices.Concat(conditionCases(), updateCases(), queryCases(), dynamoCases))
+				})
 				job := p.plant(t, url)
 				t.Run("Batch and IoT", func(t *testing.T) { run(t, p.name, url, job, planeCases) })
 			}
@@ -141,7 +144,7 @@ func startFauxqs(t *testing.T) string {
 func startMoto(t *testing.T) string {
 	server, err := exec.LookPath("moto_server")
 	if err != nil {
-		absent(t, "AWS in a box beside moto (SQS, SNS, Batch, IoT)", "there is no moto_server on the PATH", "python3 -m pip install 'moto[server]==5.2.1'")
+		absent(t, "AWS in a box beside moto (SQS, SNS, DynamoDB, Batch, IoT)", "there is no moto_server on the PATH", "python3 -m pip install 'moto[server]==5.2.1'")
 	}
 	port := freePort(t)
 	return serve(t, exec.CommandContext(context.Background(), server, "-H", "127.0.0.1", "-p", port), port)

@@ -101,6 +101,8 @@ type Draws interface {
 	Fails(item string) *Error
 	// Slow returns how much longer a state change of this item takes.
 	Slow(item string) time.Duration
+	// Twice reports whether this delivery of an item, the how-manieth it is, comes twice.
+	Twice(item string, delivery uint32) bool
 }
 
 // Fails returns the error that this item of a bulk answer shall carry, or nil.
@@ -119,6 +121,11 @@ func (c *Call) Slow(item string) time.Duration {
 	return c.Draws.Slow(item)
 }
 
+// Twice reports whether this delivery of an item, the how-manieth it is, comes twice.
+func (c *Call) Twice(item string, delivery uint32) bool {
+	return c.Draws != nil && c.Draws.Twice(item, delivery)
+}
+
 // Error is an AWS refusal.
 type Error struct {
 	// Status is the HTTP status; 0 is 400.
@@ -128,6 +135,8 @@ type Error struct {
 	// goes into the x-amzn-query-error header.
 	QueryCode string
 	Message   string
+	// Fields are what else the error's body says; JSON only.
+	Fields map[string]any
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
@@ -148,7 +157,8 @@ func Refuse(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Empty is the answer of an operation that says nothing.
+// Empty is the answer of an operation that says nothing: in JSON an empty body, in XML no
+// result.
 type Empty struct{}
 
 // JSON makes an operation whose parameters are a JSON object. items may be nil.

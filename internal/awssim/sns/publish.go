@@ -171,7 +171,9 @@ func read(in *service.Form) (*message, error) {
 	if !utf8.ValidString(m.body) {
 		return m, invalid("Message must be valid UTF-8")
 	}
-	if in.Text("MessageStructure") == "json" {
+	switch in.Text("MessageStructure") {
+	case "":
+	case "json":
 		var by map[string]string
 		if json.Unmarshal([]byte(m.body), &by) != nil || by["default"] == "" {
 			return m, invalid("Message Structure - No default entry in JSON message body")
@@ -180,6 +182,8 @@ func read(in *service.Form) (*message, error) {
 		if own, ok := by["sqs"]; ok {
 			m.body = own
 		}
+	default:
+		return m, invalid("Message Structure - the only one is json")
 	}
 	for _, e := range in.List("MessageAttributes") {
 		name, value := e.Text("Name"), e.At("Value")

@@ -11,9 +11,8 @@ type pollers []*poller
 
 // poller is one long poll.
 type poller struct {
-	n          int
-	visibility time.Duration
-	got        chan []received // buffered: whoever answers never waits
+	wanting
+	got chan []received // buffered: whoever answers never waits
 }
 
 // wakeLocked gives what is visible to those who wait, and sets the timer for the next
@@ -23,12 +22,12 @@ func (s *SQS) wakeLocked(q *queue, now time.Time) {
 		return
 	}
 	q.advance(now)
-	for len(q.pollers) > 0 && q.visible.n > 0 {
+	for len(q.pollers) > 0 && (q.visible.n > 0 || len(q.again) > 0) {
 		// Out of the line first: a redrive may come back here, where two queues are each
 		// other's dead-letter queue.
 		p := q.pollers[0]
 		q.pollers = slices.Delete(q.pollers, 0, 1)
-		got := s.receiveLocked(q, p.n, p.visibility, now)
+		got := s.receiveLocked(q, p.wanting, now)
 		if len(got) == 0 { // in-flight limit, or all went to the dead-letter queue
 			q.pollers = slices.Insert(q.pollers, 0, p)
 			break
@@ -60,8 +59,8 @@ func (s *SQS) setTimerLocked(q *queue, now time.Time) {
 
 // waitLocked waits, with the lock given back meanwhile, until there are messages, the wait is
 // over, or ctx ends.
-func (s *SQS) waitLocked(ctx context.Context, q *queue, n int, visibility, wait time.Duration, now time.Time) []received {
-	p := &poller{n: n, visibility: visibility, got: make(chan []received, 1)}
+func (s *SQS) waitLocked(ctx context.Context, q *queue, w wanting, wait time.Duration, now time.Time) []received {
+	p := &poller{wanting: w, got: make(chan []received, 1)}
 	q.pollers = append(q.pollers, p)
 	s.setTimerLocked(q, now)
 	s.mu.Unlock()

@@ -27,6 +27,8 @@ type queue struct {
 	ages     *timeHeap // all, by when they were sent
 	inFlight int
 	serial   uint64
+	// again is what was handed out and shall be handed out once more, while it is in flight.
+	again []handle
 	// bodies counts how often a body was sent, by the first bytes of its MD5.
 	bodies map[uint64]uint32
 
@@ -120,13 +122,22 @@ func (s *SQS) deadLettersLocked(q *queue) *queue {
 	return target
 }
 
-// receiveLocked takes up to n visible messages. What was received too often is moved to the
+// wanting says how a receive wants its messages.
+type wanting struct {
+	n          int
+	visibility time.Duration
+	twice      func(item string, delivery uint32) bool // of service.Call
+}
+
+// receiveLocked takes visible messages, and before them those that come twice ("Amazon SQS
+// at-least-once delivery"). What was received too often is moved to the
 // dead-letter queue in passing, which is when AWS does it too.
-func (s *SQS) receiveLocked(q *queue, n int, visibility time.Duration, now time.Time) []received {
-	var got []received
+func (s *SQS) receiveLocked(q *queue, w wanting, now time.Time) []received {
+	got := q.receiveAgain(w, now)
+	var doubled []handle
 	dead := s.deadLettersLocked(q)
 	moved := false
-	for len(got) < n && q.visible.n > 0 && q.inFlight < maxInFlight {
+	for len(got) < w.n && q.visible.n > 0 && q.inFlight < maxInFlight {
 		m := q.visible.head
 		if dead != nil && m.count >= q.settings.redrive.MaxReceives {
 			q.remove(m)
@@ -136,20 +147,46 @@ func (s *SQS) receiveLocked(q *queue, n int, visibility time.Duration, now time.
 			continue
 		}
 		q.take(m)
-		m.count++
-		m.receipt++
-		m.received = now
-		if m.count == 1 {
-			m.first = now
+		q.hide(m, now.Add(w.visibility))
+		r := q.hand(m, now)
+		got = append(got, r)
+		if w.twice(m.id.String(), m.receipt) {
+			doubled = append(doubled, r.handle)
 		}
-		q.hide(m, now.Add(visibility))
-		got = append(got, received{
-			message: m, count: m.count, first: m.first, source: m.source,
-			handle: handle{id: m.id, number: m.receipt, queue: queueTag(q.arn)},
-		})
 	}
+	q.again = append(q.again, doubled...) // not for the same receive
 	if moved {
 		s.wakeLocked(dead, now)
+	}
+	return got
+}
+
+// hand gives out a message that is in flight.
+func (q *queue) hand(m *message, now time.Time) received {
+	m.count++
+	m.receipt++
+	m.received = now
+	if m.count == 1 {
+		m.first = now
+	}
+	return received{
+		message: m, count: m.count, first: m.first, source: m.source,
+		handle: handle{id: m.id, number: m.receipt, queue: queueTag(q.arn)},
+	}
+}
+
+// receiveAgain gives out what shall come twice, unless it was settled since. The visibility
+// timeout begins anew, and the older handle is not the newest any more.
+func (q *queue) receiveAgain(w wanting, now time.Time) (got []received) {
+	for len(got) < w.n && len(q.again) > 0 {
+		m, number := q.messages[q.again[0].id], q.again[0].number
+		q.again = q.again[1:]
+		if m == nil || m.state != inFlight || m.receipt != number {
+			continue
+		}
+		m.until = now.Add(w.visibility)
+		q.later.move(m)
+		got = append(got, q.hand(m, now))
 	}
 	return got
 }

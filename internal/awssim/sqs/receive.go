@@ -97,12 +97,14 @@ func (s *SQS) receive(ctx context.Context, c *service.Call, in *receiveInput) ([
 		return nil, refusal("OverLimit", "OverLimit", "Too many messages in flight: %d.", q.inFlight)
 	}
 	// Those who wait already come first.
+	w := wanting{n, visibility, c.Twice}
 	if len(q.pollers) == 0 || wait == 0 {
-		if got := s.receiveLocked(q, n, visibility, now); len(got) > 0 || wait == 0 {
+		if got := s.receiveLocked(q, w, now); len(got) > 0 || wait == 0 {
+			s.wakeLocked(q, now) // what comes twice may be for somebody who waits
 			return got, nil
 		}
 	}
-	return s.waitLocked(ctx, q, n, visibility, wait, now), nil
+	return s.waitLocked(ctx, q, w, wait, now), nil
 }
 
 // system returns the system attributes that were asked for.

@@ -5,7 +5,7 @@
 // What AWS leaves open is settled like this: messages that become visible are handed out in
 // the order in which they became so; a message is counted, moved to its dead-letter queue and
 // expired exactly, where AWS speaks of approximate values; it is handed out once, where AWS
-// allows for duplicates.
+// allows for duplicates, unless a fault makes it come twice.
 //
 // One lock guards all queues, so that a redrive is seen by all at once. Nothing is scanned:
 // a queue keeps what is visible in a list, what is delayed or in flight in a heap by time,

@@ -26,6 +26,12 @@ type Opened struct {
 	// Reopen opens what a ledger stored that was closed, as a restarted worker would. Nil
 	// where the implementation cannot; the cases that need it are then skipped.
 	Reopen func(t *testing.T) ledger.Ledger
+	// Second opens another ledger over the same store while the first one is open, as another
+	// worker would. Nil where the implementation has its store to itself; as above.
+	Second func(t *testing.T) ledger.Ledger
+	// LoseReplies makes the store do what it is asked while its replies are lost, for all
+	// ledgers over it, until it is called with false. Nil where nothing lies between; as above.
+	LoseReplies func(on bool)
 }
 
 // lease is what cases claim for, unless they say otherwise.
@@ -39,13 +45,13 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		cases []testCase
 	}{
 		{"claim", claiming}, {"lease", leasing}, {"fencing", fencing}, {"progress", progressing},
-		{"end", ending}, {"lookup", lookups}, {"together", together}, {"reopen", reopening},
+		{"end", ending}, {"lookup", lookups}, {"together", together}, {"reopen", reopening}, {"several", several}, {"lost replies", losing},
 	} {
 		for _, c := range group.cases {
 			t.Run(group.name+"/"+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					o := open(t)
-					f := &fixture{T: t, l: o.Ledger, reopener: o.Reopen}
+					f := &fixture{T: t, l: o.Ledger, reopener: o.Reopen, seconder: o.Second, loser: o.LoseReplies}
 					defer func() {
 						if !f.closed {
 							f.close()
@@ -69,6 +75,8 @@ type fixture struct {
 	*testing.T
 	l        ledger.Ledger
 	reopener func(t *testing.T) ledger.Ledger
+	seconder func(t *testing.T) ledger.Ledger
+	loser    func(on bool)
 	closed   bool
 }
 

@@ -1,0 +1,313 @@
+package dynamodb
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
+)
+
+// guarded is embedded by every write that may depend on a condition.
+type guarded struct {
+	expressing
+	Condition *string `json:"ConditionExpression"`
+	OnFailure string  `json:"ReturnValuesOnConditionCheckFailure"` // NONE, ALL_OLD
+}
+
+// legacy is embedded by single writes: parameters that AWS keeps for old programs.
+type legacy struct {
+	Expected jsontext.Value `json:"Expected"`
+	Operator jsontext.Value `json:"ConditionalOperator"`
+	Updates  jsontext.Value `json:"AttributeUpdates"`
+}
+
+func (l *legacy) refused() *service.Error {
+	if len(l.Expected) > 0 || len(l.Operator) > 0 || len(l.Updates) > 0 {
+		return unsupported("A legacy parameter (Expected, ConditionalOperator, AttributeUpdates)")
+	}
+	return nil
+}
+
+type (
+	putInput struct {
+		addressed
+		guarded
+		legacy
+		wanted
+		Item         Item   `json:"Item"`
+		ReturnValues string `json:"ReturnValues"`
+	}
+	deleteInput struct {
+		addressed
+		guarded
+		legacy
+		wanted
+		Key          Item   `json:"Key"`
+		ReturnValues string `json:"ReturnValues"`
+	}
+	updateInput struct {
+		addressed
+		guarded
+		legacy
+		wanted
+		Key          Item    `json:"Key"`
+		Update       *string `json:"UpdateExpression"`
+		ReturnValues string  `json:"ReturnValues"`
+	}
+	writeOutput struct {
+		Attributes Item      `json:"Attributes,omitempty"`
+		Consumed   *consumed `json:"ConsumedCapacity,omitempty"`
+	}
+)
+
+func (in *updateInput) keyGiven() Item { return in.Key }
+func (in *deleteInput) keyGiven() Item { return in.Key }
+
+// keyItem names a request by the key that it gives.
+func keyItem[I any, P interface {
+	*I
+	keyGiven() Item
+}](in *I,
+) []string {
+	return []string{nameOf(P(in).keyGiven(), nil)}
+}
+
+// nameOf is what faults and the history call an item: the values of its key. Names are those of
+// the key's attributes, where they are known; otherwise all, in their order.
+func nameOf(item Item, names []string) string {
+	if names == nil {
+		for name := range item {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+	}
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = item[name].text
+	}
+	return strings.Join(parts, "|")
+}
+
+// written is one write, of whatever operation; exactly one of item, update, and remove is set,
+// none for a mere check.
+type written struct {
+	guarded
+	kind   writeKind
+	item   Item
+	given  Item // the key
+	update *update
+	when   condition
+}
+
+// writeKind is what a write does. The set is closed.
+type writeKind int
+
+const (
+	put writeKind = iota + 1
+	updated
+	removed
+	checked
+)
+
+// prepare parses the expressions of a write.
+func (w *written) prepare(expression *string) (refusal *service.Error) {
+	switch w.OnFailure {
+	case "", "NONE", "ALL_OLD":
+	default:
+		return invalid("1 validation error detected: Value '%s' at 'returnValuesOnConditionCheckFailure' failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, NONE]", w.OnFailure)
+	}
+	s := w.scope()
+	if w.update, refusal = parseUpdate(expression, s); refusal != nil {
+		return refusal
+	}
+	if w.when, refusal = parseCondition("ConditionExpression", w.Condition, s); refusal != nil {
+		return refusal
+	}
+	return s.finish()
+}
+
+// locate returns the key of the item that a write is about.
+func (w *written) locate(t *table) (key, *service.Error) {
+	if w.kind == put {
+		return t.stored(w.item)
+	}
+	if w.update != nil {
+		for _, p := range w.update.paths() {
+			if slices.Contains(t.names(), p[0].name) {
+				return key{}, badValue("Cannot update attribute %s. This attribute is part of the key", p[0].name)
+			}
+		}
+	}
+	return t.keyed(w.given)
+}
+
+// try works out what a write makes of what is stored, and does not store it.
+func (w *written) try(t *table, old *record) (new *record, _ *service.Error) {
+	var was Item
+	if old != nil {
+		was = old.item
+	}
+	if w.when != nil && !w.when.holds(was) {
+		if w.OnFailure == "ALL_OLD" {
+			return nil, unmet(was)
+		}
+		return nil, unmet(nil)
+	}
+	switch w.kind {
+	case put:
+		return t.recordOf(w.item)
+	case updated:
+		base := was
+		if base == nil {
+			base = w.given
+		}
+		if w.update == nil {
+			return t.recordOf(base)
+		}
+		item, refusal := w.update.apply(base)
+		if refusal != nil {
+			return nil, refusal
+		}
+		return t.recordOf(item)
+	case removed, checked:
+	}
+	return old, nil // of a removal, the caller knows better
+}
+
+// single does a write that is a request of its own.
+func (d *DynamoDB) single(c *service.Call, name string, w *written, expression *string, ask *wanted) (t *table, old, new *record, units float64, err error) {
+	if refusal := w.prepare(expression); refusal != nil {
+		return nil, nil, nil, 0, refusal
+	}
+	if refusal := ask.checked(); refusal != nil {
+		return nil, nil, nil, 0, refusal
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t, err = d.find(c, name); err != nil {
+		return nil, nil, nil, 0, err
+	}
+	k, refusal := w.locate(t)
+	if refusal != nil {
+		return nil, nil, nil, 0, refusal
+	}
+	if failure := c.Fails(w.name(t)); failure != nil {
+		return nil, nil, nil, 0, service.Refuse("TransactionConflictException", "%s", failure.Message)
+	}
+	old = t.get(k)
+	if new, refusal = w.try(t, old); refusal != nil {
+		return nil, nil, nil, 0, refusal
+	}
+	if w.kind == removed {
+		new = nil
+	}
+	t.write(old, new, time.Now())
+	if ask.asked() {
+		units = t.writeUnits(old, new)
+	}
+	return t, old, new, units, nil
+}
+
+// name is what faults and the history call the item of a write.
+func (w *written) name(t *table) string {
+	if w.kind == put {
+		return nameOf(w.item, t.sortedNames())
+	}
+	return nameOf(w.given, nil)
+}
+
+// returns checks ReturnValues against what an operation knows.
+func returns(asked string, known ...string) *service.Error {
+	if asked == "" || asked == "NONE" || slices.Contains(known, asked) {
+		return nil
+	}
+	return invalid("Return values set to invalid value")
+}
+
+func (d *DynamoDB) putItem(_ context.Context, c *service.Call, in *putInput) (*writeOutput, error) {
+	if refusal := in.refused(); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := returns(in.ReturnValues, "ALL_OLD"); refusal != nil {
+		return nil, refusal
+	}
+	t, old, _, n, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: put, item: in.Item}, nil, &in.wanted)
+	if err != nil {
+		return nil, err
+	}
+	return answer(in.ReturnValues, old, in.tell(t, n)), nil
+}
+
+func (d *DynamoDB) deleteItem(_ context.Context, c *service.Call, in *deleteInput) (*writeOutput, error) {
+	if refusal := in.refused(); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := returns(in.ReturnValues, "ALL_OLD"); refusal != nil {
+		return nil, refusal
+	}
+	t, old, _, n, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: removed, given: in.Key}, nil, &in.wanted)
+	if err != nil {
+		return nil, err
+	}
+	return answer(in.ReturnValues, old, in.tell(t, n)), nil
+}
+
+func answer(asked string, old *record, c *consumed) *writeOutput {
+	out := &writeOutput{Consumed: c}
+	if asked == "ALL_OLD" && old != nil {
+		out.Attributes = old.item
+	}
+	return out
+}
+
+func (d *DynamoDB) updateItem(_ context.Context, c *service.Call, in *updateInput) (*writeOutput, error) {
+	if refusal := in.refused(); refusal != nil {
+		return nil, refusal
+	}
+	if refusal := returns(in.ReturnValues, "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"); refusal != nil {
+		return nil, refusal
+	}
+	w := &written{guarded: in.guarded, kind: updated, given: in.Key}
+	t, old, new, n, err := d.single(c, in.TableName, w, in.Update, &in.wanted)
+	if err != nil {
+		return nil, err
+	}
+	shown := new
+	if strings.HasSuffix(in.ReturnValues, "_OLD") {
+		shown = old
+	}
+	out := &writeOutput{Consumed: in.tell(t, n)}
+	switch {
+	case in.ReturnValues == "" || in.ReturnValues == "NONE" || shown == nil:
+	case strings.HasPrefix(in.ReturnValues, "ALL_"):
+		out.Attributes = shown.item
+	case w.update != nil:
+		out.Attributes = project(shown.item, w.update.paths())
+	}
+	return out, nil
+}
+
+// putName names a PutItem by its item's key.
+func (d *DynamoDB) putName(in *putInput) []string {
+	return []string{nameOf(in.Item, d.keyNames(in.TableName))}
+}
+
+// keyNames returns the names of the key attributes of a table, sorted. A request that is not
+// yet known by account and region is named by any table of its name.
+func (d *DynamoDB) keyNames(name string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name, _ = tableNamed(name)
+	for at, t := range d.tables {
+		if at.name == name {
+			return t.sortedNames()
+		}
+	}
+	return []string{}
+}
+
+func (s schema) sortedNames() []string { return slices.Sorted(slices.Values(s.names())) }

@@ -1,0 +1,88 @@
+// Package dynamo keeps the ledger in one DynamoDB table, for any number of workers. It owns how
+// the ledger's rules become conditional writes, how writes share requests, and who repeats them;
+// it knows neither queue nor lane.
+//
+// # How a call travels
+//
+// Each call that claims or changes becomes a [write]: one conditional write of one item, which
+// returns the item that stood in its way, so that "ended", "held", "another content" and what
+// is to be resumed need no second read. Writes for one key go one after the other; writes for
+// different keys share requests through [coalesce]: alone a write is a PutItem or an UpdateItem,
+// and what waits beside others goes in a TransactWriteItems of up to 100. Where one item of a
+// transaction is refused, DynamoDB cancels all of it and says of each item why: the refused are
+// answered, the others go again together.
+//
+// Every write leaves a stamp of its own in the item. A write whose reply was lost is repeated
+// with the same stamp, and finds it; a takeover is conditional on the stamp it saw, so it
+// overlooks nothing stored meanwhile; and since stamps of one process grow, a request that was
+// given up for lost and arrives late changes nothing.
+//
+// # Layout
+//
+// The table's key is id; one item is one command:
+//
+//	id           S  the command's key
+//	format       N  version of this layout; another is ErrUnreadable
+//	fingerprint  B  32 bytes
+//	campaign     S  campaign + "/" + one of 16 shards, by the key; absent where there is none
+//	target       S  the target, where the command has just one
+//	targets      L  all targets, in order
+//	claim        N  number of the newest token: Unix nanoseconds of its claim, or one more than
+//	                the last number where that is greater
+//	stamp        S  of the last write: 16 hexadecimal digits that grow, and its writer
+//	stage        S  claimed, released or ended
+//	lease        N  Unix nanoseconds at which the claim runs out
+//	progress     B  JSON, with gzip where it is long; absent where nothing was stored, or ended
+//	outcome      B  of an ended command
+//	expires      N  Unix seconds at which an ended command is forgotten; DynamoDB's time to live
+//
+// Two indexes hold keys alone: "campaign" and "target". Campaigns are sharded because an index
+// takes 1,000 writes a second for one value, and slows its table at that. A command of several
+// targets has an item beside it for each, with id "/target/" + hash of the target + "/" + key,
+// target and expires, written before its first claim; so no command's key may begin with "/".
+// Lookups read the indexes, which lag the table by moments: what was claimed just now may be
+// missing. What they find is read from the table itself, as it stands.
+//
+// # Forgetting
+//
+// An ended command expires [ledger.Retention] after its end. DynamoDB deletes it within days;
+// until then Claim and lookups treat it as absent. A command that has not ended never expires:
+// its message may still come back, from a dead-letter queue even after months. What that keeps
+// for good is commands whose messages were purged, about 1 KB each. The items beside a command
+// of several targets cannot know its end: they expire 15 days (SQS's longest retention, and one)
+// and the retention after its first claim. When it ends later, ByTarget forgets it too soon;
+// nothing else does.
+//
+// # Clocks
+//
+// A lease is measured by the clock of the worker that claimed, and compared with that of the
+// worker that would take over: a clock that is ahead by a minute takes over a minute early, one
+// that is behind a minute late. Neither breaks a rule, since tokens fence. Expiry shifts likewise.
+//
+// # Who repeats
+//
+// The SDK makes one attempt. This package repeats throttled requests with full-jitter backoff
+// and cuts transactions in halves as it does, so that they fit what a small table gives: a
+// throttled table slows a worker. Only where a transaction and all that was cut from it get
+// nothing done for 30 seconds does the caller see an
+// error; the worker then closes its gate, says so at /readyz and goes on asking. Answers of 5xx
+// and broken connections are repeated for 3 seconds, which a failover inside the service takes;
+// an outage is told soon, because while it lasts nothing should be received. Conflicts with
+// another worker's transaction wait for a jitter of their own. Any other refusal (no
+// permission, no table) is returned at once.
+//
+// # What it costs
+//
+// A write unit is 1 KB of the larger of the item before and after; in a transaction it counts
+// twice, a refused write counts like one that succeeded. The item of a command with one target
+// is about 400 bytes before its end, and its outcome (usually 1 to 2 KB) more after it. Claim,
+// begin and complete are therefore 1 + 1 + 2 or 3 units sent alone and twice that in
+// transactions, and two more for the indexes, counted singly: 6 to 7 alone, 10 to 12
+// grouped. Every 20 seconds that a worker holds a command cost 1 unit (2 grouped). A command of n
+// targets costs a read and 2n units more.
+//
+// Grouping makes 30 requests of 3,000 and needs as many fewer connections, signatures and
+// round trips of a worker; DynamoDB charges it double. Where the bill matters more than what one
+// worker can do, set Options.Singly: every write is then a request of its own. It also
+// suits a table that other programs' transactions touch, where conflicts would cancel many.
+package dynamo

@@ -1,0 +1,160 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// attributed answers GetQueueAttributes, and nothing else.
+type attributed struct {
+	API
+	values map[string]string
+}
+
+func (a attributed) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	return &sqs.GetQueueAttributesOutput{Attributes: a.values}, nil
+}
+
+// FuzzInspect: whatever a queue says of itself, it is understood as far as it has the form of
+// what SQS documents, or refused by the queue's name.
+func FuzzInspect(f *testing.F) {
+	f.Add("arn:aws:sqs:us-east-1:123456789012:commands", "30", "345600", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:commands-dlq","maxReceiveCount":1000}`, "7")
+	f.Add("arn:aws:sqs:us-east-1:123456789012:commands.fifo", "43200", "1209600", `{"maxReceiveCount":"5","deadLetterTargetArn":"a"}`, "0")
+	f.Add("", "x", "1e3", `{}`, "x")
+	f.Add("", "", "", `{"maxReceiveCount":1e3}`, "99999999999999999999")
+	f.Fuzz(func(t *testing.T, arn, visibility, retention, policy, backlog string) {
+		s := New(attributed{values: map[string]string{
+			"QueueArn": arn, "VisibilityTimeout": visibility, "MessageRetentionPeriod": retention, "RedrivePolicy": policy,
+			"ApproximateNumberOfMessages": backlog, "ApproximateNumberOfMessagesNotVisible": backlog, "ApproximateNumberOfMessagesDelayed": backlog,
+		}}, Options{})
+		b, err := s.Backlog(t.Context(), "https://queue")
+		if err != nil || b.Visible != b.Held || b.Held != b.Delayed {
+			t.Errorf("backlog of %q is %+v, %v", backlog, b, err)
+		}
+		a, err := s.Inspect(t.Context(), "https://queue")
+		if err != nil {
+			if a != (Attributes{}) || policy == "" || !strings.Contains(err.Error(), "https://queue") {
+				t.Errorf("%+v, %v", a, err)
+			}
+			if _, known := s.known["https://queue"]; known {
+				t.Error("what could not be read is remembered")
+			}
+			return
+		}
+		if a.ARN != arn || s.known["https://queue"] != a {
+			t.Errorf("read as %+v", a)
+		}
+		if n, err := strconv.Atoi(retention); err == nil && n >= 0 && n <= 1209600 && a.Retention != time.Duration(n)*time.Second {
+			t.Errorf("retention %q is read as %s", retention, a.Retention)
+		}
+	})
+}
+
+// FuzzLease: whatever attributes a message has, the worker can reckon with what is read of them,
+// and hands them on as they are.
+func FuzzLease(f *testing.F) {
+	f.Add("m-1", "{}", "1", "1795262400000", "1795262400001", "AIDAEXAMPLE", "traceparent", "String", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", []byte(nil))
+	f.Add("", "", "", "", "", "", "", "", "", []byte{0, 255})
+	f.Add("m", "\xff", "x", "0", "x", "\x00", "a", "Binary.x", "", []byte{})
+	f.Add("m", "b", "99999999999999999999", "253402300799999", "1e3", "s", "n", "Number", "7", []byte("x"))
+	f.Fuzz(func(t *testing.T, id, body, receives, sent, first, sender, name, kind, value string, binary []byte) {
+		attribute := types.MessageAttributeValue{BinaryValue: binary}
+		if kind != "" {
+			attribute.DataType = aws.String(kind)
+		}
+		if value != "" {
+			attribute.StringValue = aws.String(value)
+		}
+		m := types.Message{
+			MessageId: aws.String(id), Body: aws.String(body),
+			Attributes:        map[string]string{"ApproximateReceiveCount": receives, "SentTimestamp": sent, "ApproximateFirstReceiveTimestamp": first, "SenderId": sender},
+			MessageAttributes: map[string]types.MessageAttributeValue{name: attribute, "none": {}},
+		}
+		now := time.Unix(1795262400, 0)
+		l := newLease(New(nil, Options{}), &subscription{url: "https://queue", values: t.Context()}, m, Attributes{MaxReceiveCount: 1000}, now)
+		defer l.cancel()
+		if l.MessageID != id || l.Body != body || l.SenderID != sender || !l.ReceivedAt.Equal(now) || LeaseFrom(l.msg.Context()) != l {
+			t.Errorf("lease %+v", l)
+		}
+		for text, at := range map[string]time.Time{sent: l.SentAt, first: l.FirstReceivedAt} {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err == nil && n > 0 && n < 253402300800000 && at.UnixMilli() != n || err != nil && !at.IsZero() {
+				t.Errorf("%q is read as %v", text, at)
+			}
+		}
+		want := map[string]string{}
+		if value != "" {
+			want[name] = value
+		}
+		if !maps.Equal(map[string]string(l.msg.Metadata), want) || l.msg.UUID != id || string(l.msg.Payload) != body {
+			t.Errorf("message %+v", l.msg)
+		}
+	})
+}
+
+// FuzzMark: whatever is to be buried, SQS takes it, and the mark tells what was cut. Times
+// repeats texts, for a fuzzer would take long to find large ones.
+func FuzzMark(f *testing.F) {
+	f.Add(`{"action":`, "body must be JSON; it ends too early", "body", "c-1", "AIDAEXAMPLE", "traceparent", []byte{0, 255}, uint32(1), uint16(1))
+	f.Add("é", "\x01", "<", "\uFFFE", "\"", "", []byte(nil), uint32(1<<20), uint16(16))
+	f.Add("😀", "a", "b", "c", "d", "\x00", []byte("x"), uint32(262000), uint16(40000))
+	f.Add("", "\xff", "\xff", "\xff", "\xff", "\xff", []byte("x"), uint32(0), uint16(65535))
+	f.Fuzz(func(t *testing.T, body, reason, field, id, sender, name string, binary []byte, bodies uint32, times uint16) {
+		if !utf8.ValidString(body) {
+			return // SQS has no such body
+		}
+		body = strings.Repeat(body, min(int(bodies), messageMaxBytes/max(1, len(body))))
+		long := func(s string) string { return strings.Repeat(s, min(int(times), 1<<17/max(1, len(s)))) }
+		l := &Lease{Body: body, SenderID: long(sender), Attributes: map[string]types.MessageAttributeValue{
+			name: {DataType: aws.String("String"), StringValue: aws.String(long(reason))}, "blob": {DataType: aws.String("Binary"), BinaryValue: binary},
+		}}
+		given := Mark{Reason: long(reason), Field: long(field), CommandID: long(id), Cut: []string{"a caller's"}, BodyBytes: 7}
+		kept, text := fitMark(l, given)
+		if size := (grave{kept, text}).size(); size > messageMaxBytes {
+			t.Fatalf("%d bytes: SQS takes %d", size, messageMaxBytes)
+		}
+		if !utf8.ValidString(kept) || !utf8.ValidString(text) || strings.ContainsFunc(text, refusedBySQS) {
+			t.Errorf("SQS does not take all characters of %q", text)
+		}
+		var mark Mark
+		if err := json.Unmarshal([]byte(text), &mark); err != nil {
+			t.Fatalf("the mark is no JSON: %v: %q", err, text)
+		}
+		whole := !slices.Contains(mark.Cut, "body")
+		if whole && kept != body || !strings.HasPrefix(body, kept) || whole && mark.BodyBytes != 0 || !whole && mark.BodyBytes != len(body) {
+			t.Errorf("%d bytes of %d are left, the mark says %v of %d", len(kept), len(body), mark.Cut, mark.BodyBytes)
+		}
+		// Texts of up to 128 bytes are left as they are, of which JSON makes up to six times as many.
+		if most := shortMark + 4*6*128; len(mark.Cut) > 0 && len(text) > most {
+			t.Errorf("a mark was cut to %d bytes, more than %d: %v", len(text), most, mark.Cut)
+		}
+		for part, texts := range map[string][2]string{
+			"sender": {mark.Sender, l.SenderID}, "commandId": {mark.CommandID, given.CommandID}, "field": {mark.Field, given.Field}, "reason": {mark.Reason, given.Reason},
+		} {
+			got, want := texts[0], strings.ToValidUTF8(texts[1], "\uFFFD")
+			if !utf8.ValidString(texts[1]) {
+				continue // JSON has another count of what stands for the bytes
+			}
+			if shortened := slices.Contains(mark.Cut, part); !strings.HasPrefix(want, got) || shortened == (got == want) {
+				t.Errorf("%s is %.100q of %.100q, the mark says %v", part, got, want, mark.Cut)
+			}
+		}
+	})
+}
+
+// refusedBySQS are the characters that SQS takes in no message ("SendMessage", SQS API
+// Reference).
+func refusedBySQS(r rune) bool {
+	return r != '\t' && r != '\n' && r != '\r' && r < ' ' || r == 0xFFFE || r == 0xFFFF
+}

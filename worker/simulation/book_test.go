@@ -1,0 +1,169 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/worker/ledger"
+)
+
+// The ledger's operations, as crash points and steps name them.
+const (
+	opClaim    = "ledger:Claim"
+	opRenew    = "ledger:Renew"
+	opProgress = "ledger:Progress"
+	opRelease  = "ledger:Release"
+	opComplete = "ledger:Complete"
+)
+
+const (
+	theLedger  = "ledger"   // in an outage
+	ledgerRule = "ledger:*" // the rule for its calls
+)
+
+var errLedger = errors.New("the ledger does not answer")
+
+// journal is what all books write down, and what befalls them together.
+type journal struct {
+	rule *rule
+	seed uint64
+
+	mu    sync.Mutex
+	down  bool
+	steps []step
+	seen  map[string]uint64
+}
+
+func (j *journal) setDown(down bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.down = down
+}
+
+func (j *journal) add(s step) {
+	s.At = time.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.steps = append(j.steps, s)
+}
+
+// draw says what befalls a call: nothing is done, or it is done and not told. late delays it.
+func (j *journal) draw(operation, key string) (undone, untold bool, late time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.down {
+		return true, true, 0
+	}
+	if j.rule == nil {
+		return false, false, 0
+	}
+	name := operation + key
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	dice := rand.New(rand.NewPCG(j.seed^h.Sum64(), j.seen[name])) //nolint:gosec // repeatable on purpose
+	j.seen[name]++
+	if dice.Float64() < j.rule.Late {
+		late = j.rule.LateBy
+	}
+	undone = dice.Float64() < j.rule.Unsent+j.rule.Broken
+	untold = undone || dice.Float64() < j.rule.Doubtful+j.rule.Lost
+	return undone, untold, late
+}
+
+// book is the ledger as one process sees it.
+type book struct {
+	ledger.Ledger
+	*process
+	*journal
+}
+
+// call makes one call of the ledger under what befalls process and journal. It returns false
+// where the process is not told.
+func (b book) call(ctx context.Context, operation, key string, do func(silent bool)) bool {
+	undone, untold, late := b.draw(operation, key)
+	if late > 0 {
+		select {
+		case <-time.After(late):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return b.pass(ctx, operation, func() {
+		if !undone {
+			do(untold)
+		}
+	}) && !untold
+}
+
+func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c ledger.Claim, err error) {
+	told := b.call(ctx, opClaim, e.Key, func(silent bool) {
+		if c, err = b.Ledger.Claim(ctx, e, lease); err == nil {
+			s := step{Worker: b.name, Operation: opClaim, Key: e.Key, Number: c.Token.Number, State: c.State, Resumed: c.Resumed, Silent: silent || b.isDead()}
+			if c.State == ledger.Claimed && c.Resumed {
+				s.Progress = &c.Progress
+			}
+			b.add(s)
+		}
+	})
+	if !told {
+		return ledger.Claim{}, errLedger
+	}
+	return c, err
+}
+
+func (b book) Renew(ctx context.Context, lease time.Duration, tokens ...ledger.Token) (errs []error) {
+	if !b.call(ctx, opRenew, tokens[0].Key, func(bool) { errs = b.Ledger.Renew(ctx, lease, tokens...) }) {
+		return slices.Repeat([]error{errLedger}, len(tokens))
+	}
+	return errs
+}
+
+func (b book) Progress(ctx context.Context, updates ...ledger.Update) (errs []error) {
+	told := b.call(ctx, opProgress, updates[0].Token.Key, func(silent bool) {
+		errs = b.Ledger.Progress(ctx, updates...)
+		for i, u := range updates {
+			b.note(opProgress, u.Token, step{Progress: &u.Progress}, errs[i], silent)
+		}
+	})
+	if !told {
+		return slices.Repeat([]error{errLedger}, len(updates))
+	}
+	return errs
+}
+
+func (b book) Release(ctx context.Context, u ledger.Update) (err error) {
+	told := b.call(ctx, opRelease, u.Token.Key, func(silent bool) {
+		err = b.Ledger.Release(ctx, u)
+		b.note(opRelease, u.Token, step{Progress: &u.Progress}, err, silent)
+	})
+	if !told {
+		return errLedger
+	}
+	return err
+}
+
+func (b book) Complete(ctx context.Context, t ledger.Token, outcome []byte) (err error) {
+	told := b.call(ctx, opComplete, t.Key, func(silent bool) {
+		err = b.Ledger.Complete(ctx, t, outcome)
+		b.note(opComplete, t, step{Outcome: string(outcome)}, err, silent)
+	})
+	if !told {
+		return errLedger
+	}
+	return err
+}
+
+// note writes a step down, unless it may have failed in the ledger itself.
+func (b book) note(operation string, t ledger.Token, s step, err error, silent bool) {
+	s.Fenced = errors.Is(err, ledger.ErrFenced)
+	if err != nil && !s.Fenced {
+		return
+	}
+	s.Worker, s.Operation, s.Key, s.Number, s.Silent = b.name, operation, t.Key, t.Number, silent || b.isDead()
+	b.add(s)
+}

@@ -1,0 +1,359 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/outcome"
+)
+
+// check says what a history violates of "What must always hold". It reads nothing but the
+// history.
+func check(h *history) []string {
+	c := newChecker(h)
+	if !h.Settled {
+		c.fault("after %s not all is settled: %+v on the queue, no outcome for %v", h.Took, h.Left, unanswered(h))
+	}
+	for key, events := range c.events {
+		c.oneContent(key, events)
+	}
+	c.burials()
+	for _, s := range h.Sent {
+		c.order(s)
+	}
+	c.memory()
+	slices.Sort(c.found)
+	return slices.Compact(c.found)
+}
+
+// event is one publication of an outcome.
+type event struct {
+	published
+	outcome.Event
+}
+
+type checker struct {
+	*history
+	events  map[string][]event // by event id, in the order of their publication
+	stored  map[string][]step  // what was completed, by event id
+	calls   map[string][]awssim.Record
+	deletes map[string][]awssim.Record // by message
+	found   []string
+}
+
+func (c *checker) fault(format string, args ...any) {
+	c.found = append(c.found, fmt.Sprintf(format, args...))
+}
+
+func newChecker(h *history) *checker {
+	c := &checker{
+		history: h, events: map[string][]event{}, stored: map[string][]step{},
+		calls: map[string][]awssim.Record{}, deletes: map[string][]awssim.Record{},
+	}
+	for _, p := range h.Outcomes {
+		e, err := outcome.Parse([]byte(p.Body))
+		if err != nil {
+			c.fault("an outcome cannot be read: %v: %s", err, p.Body)
+			continue
+		}
+		c.events[e.ID] = append(c.events[e.ID], event{p, e})
+	}
+	for _, s := range h.Steps {
+		if s.Operation == opComplete && !s.Fenced {
+			id := outcome.EventID(s.Key)
+			c.stored[id] = append(c.stored[id], s)
+		}
+	}
+	for _, r := range h.Requests {
+		switch r.Operation {
+		case "CancelJobs", "CancelSteps", "CancelJobExecution", "RequestCancelWorkflowExecution", "CancelDataRepositoryTask":
+			for _, item := range r.Items {
+				c.calls[item] = append(c.calls[item], r)
+			}
+		case "DeleteMessage", "DeleteMessageBatch":
+			for _, item := range r.Items {
+				c.deletes[item] = append(c.deletes[item], r)
+			}
+		}
+	}
+	return c
+}
+
+// carriedOut is whether a request had, or may have had, its effect.
+func carriedOut(r awssim.Record) bool {
+	return r.Status >= 200 && r.Status < 300 || r.Fault == awssim.Doubtful || r.Fault == awssim.Lost
+}
+
+// oneContent: an event has one content, that which the ledger stored before, and stands for
+// something that was sent.
+func (c *checker) oneContent(id string, events []event) {
+	for _, e := range events[1:] {
+		if e.Body != events[0].Body {
+			c.fault("event %s of %s was published with two contents:\n\t%s\n\t%s", id, e.Data.CommandID, events[0].Body, e.Body)
+		}
+	}
+	first := events[0]
+	stored := c.stored[id]
+	switch {
+	case len(stored) == 0:
+		c.fault("event %s of %s was published and never stored", id, first.Data.CommandID)
+	case first.At.Before(stored[0].At):
+		c.fault("event %s of %s was published at %s, before it was stored at %s", id, first.Data.CommandID, clock(first.At), clock(stored[0].At))
+	case stored[0].Outcome != first.Body:
+		c.fault("event %s of %s was published as\n\t%s\nand stored as\n\t%s", id, first.Data.CommandID, first.Body, stored[0].Outcome)
+	}
+	for _, s := range stored {
+		if s.Outcome != stored[0].Outcome {
+			c.fault("the ledger stored two outcomes for %s", s.Key)
+		}
+	}
+	for _, s := range c.Sent {
+		if slices.Contains(c.ids(s), id) {
+			return
+		}
+	}
+	c.fault("event %s of %s belongs to nothing that was sent", id, first.Data.CommandID)
+}
+
+func clock(t time.Time) string { return t.Sub(begin).String() }
+
+// ids are the ids that the event of a message may have: that of its command, or its own where
+// it is refused.
+func (h *history) ids(s sent) []string {
+	o := h.Plan.Commands[s.Order]
+	own := outcome.EventID("msg:" + s.Message)
+	switch o.Kind {
+	case garbage:
+		return []string{own}
+	case dry:
+		return []string{outcome.EventID("dry/" + o.ID)}
+	case reuse:
+		return []string{outcome.EventID(o.ID), own}
+	case plain, expires, foreign:
+	}
+	return []string{outcome.EventID(o.ID)}
+}
+
+// unanswered are the messages that no event stands for.
+func unanswered(h *history) []string {
+	return newChecker(h).unanswered()
+}
+
+func (c *checker) unanswered() (missing []string) {
+	for _, s := range c.Sent {
+		if c.answer(s) == "" {
+			missing = append(missing, c.Plan.Commands[s.Order].ID+" "+s.Message)
+		}
+	}
+	return missing
+}
+
+// answer is the id of the event that answers a message, "" for none.
+func (c *checker) answer(s sent) string {
+	o := c.Plan.Commands[s.Order]
+	ids := c.ids(s)
+	if o.Kind != reuse {
+		if len(c.events[ids[0]]) > 0 {
+			return ids[0]
+		}
+		return ""
+	}
+	// Of two commands with one id the ledger knows one: the other is answered as a message.
+	if winner := c.events[ids[0]]; len(winner) > 0 && strings.Contains(o.Body, strings.Split(winner[0].Data.Targets[0].ID, "/")[0]+`"`) {
+		return ids[0]
+	}
+	if len(c.events[ids[1]]) > 0 {
+		return ids[1]
+	}
+	return ""
+}
+
+// burials: what was refused lies in the dead-letter queue with its mark, and nothing else does.
+func (c *checker) burials() {
+	refused := map[string]bool{}
+	for _, s := range c.Sent {
+		id := c.answer(s)
+		if id == "" || c.events[id][0].Data.Status != handlers.Invalid {
+			continue
+		}
+		body := c.Plan.Commands[s.Order].Body
+		refused[body] = true
+		if !slices.ContainsFunc(c.Buried, func(b buried) bool { return b.Body == body && b.Mark != "" }) {
+			c.fault("message %s is answered as invalid and not buried: %s", s.Message, body)
+		}
+	}
+	for _, b := range c.Buried {
+		switch {
+		case b.Mark == "":
+			c.fault("a message lies in the dead-letter queue unanswered: %s", b.Body)
+		case !refused[b.Body] && !strings.Contains(b.Mark, outcome.CodeGaveUp):
+			c.fault("buried for no reason (%s): %s", b.Mark, b.Body)
+		}
+	}
+}
+
+// order: a message is deleted after its outcome was published, and what that says is true.
+func (c *checker) order(s sent) {
+	o := c.Plan.Commands[s.Order]
+	id := c.answer(s)
+	if id == "" {
+		c.fault("%s, message %s: lost, it has no outcome", o.ID, s.Message)
+		return
+	}
+	e := c.events[id][0]
+	for _, d := range c.deletes[s.Message] {
+		if carriedOut(d) && d.Began.Before(e.At) {
+			c.fault("%s, message %s: deleted at %s, and its outcome was published at %s", o.ID, s.Message, clock(d.Began), clock(e.At))
+		}
+	}
+	if o.Kind == garbage || o.Kind == reuse && e.Data.Status == handlers.Invalid {
+		if e.Data.Status != handlers.Invalid {
+			c.fault("message %s: %s came to %s", s.Message, o.Body, e.Data.Status)
+		}
+		return
+	}
+	if o.Kind == reuse && len(o.Targets) == 0 {
+		if e.Data.Status != handlers.NotFound && !c.mayGiveUp() {
+			c.fault("%s: came to %s, and there is no such job", o.ID, e.Data.Status)
+		}
+		return
+	}
+	if len(e.Data.Targets) != len(o.Targets) {
+		c.fault("%s: %d targets in the outcome, %d in the command", o.ID, len(e.Data.Targets), len(o.Targets))
+		return
+	}
+	for i, told := range e.Data.Targets {
+		c.truth(o, c.Plan.Targets[o.Targets[i]], c.Ends[o.Targets[i]], told)
+	}
+}
+
+// mayGiveUp: the plan lets time, or receives, run out.
+func (c *checker) mayGiveUp() bool {
+	return c.Plan.GiveUp > 0 || c.Plan.MaxReceives < 100
+}
+
+// truth: a target's status is one that its fate allows, and claims no more than was done.
+func (c *checker) truth(o order, t target, end end, told outcome.Target) {
+	item := t.ID
+	calls := slices.Concat(c.calls[item], c.calls[t.Group+"/"+t.ID], c.calls[t.ID+"/"+t.Group])
+	done := slices.ContainsFunc(calls, carriedOut)
+	ok := false
+	switch told.Status {
+	case handlers.Cancelled:
+		// After a call that was never answered, the target of somebody else's cancel cannot be
+		// told from one of ours: it was seen to have stopped by a cancel.
+		ok = done && t.Fate == alive && end.Stopped || len(calls) > 0 && t.Fate == cancelled
+	case handlers.Accepted:
+		ok = done && (t.Fate == alive || o.Kind == expires || c.mayGiveUp())
+	case handlers.AlreadyCancelled:
+		ok = t.Fate == cancelled || t.Fate == alive && t.Shared && end.Stopped
+	case handlers.AlreadyEnded:
+		ok = t.Fate == ended
+	case handlers.NotCancellable:
+		ok = t.Fate == running
+	case handlers.NotFound:
+		ok = t.Fate == unknown
+	case handlers.Expired:
+		ok = o.Kind == expires && (t.Shared || !done)
+	case handlers.DryRun:
+		ok = o.Kind == dry && (t.Shared || !done)
+	case handlers.Denied:
+		ok = o.Kind == foreign && (t.Shared || !done)
+	case handlers.Failed:
+		ok = o.Kind == expires && told.Code == "Expired" || c.mayGiveUp() && told.Code == outcome.CodeGaveUp
+	case handlers.Conflict, handlers.Invalid, handlers.Aborted, handlers.Partial:
+	}
+	switch kept := told.Status == handlers.DryRun || told.Status == handlers.Denied; {
+	case o.Kind != dry && o.Kind != foreign:
+	case done && !t.Shared, !kept && told.Status != handlers.Failed:
+		ok = false
+	}
+	if !ok {
+		c.fault("%s (%s): %s %s was %s, is %q (stopped: %t), calls carried out: %t, and the outcome says %s %s %q",
+			o.ID, o.Kind, t.Service, t.ID, t.Fate, end.State, end.Stopped, done, told.Status, told.Code, told.Message)
+	}
+}
+
+// memory: what a worker knew when it released a command is in the ledger, and no call is made
+// where the claim that it is made under knew better.
+func (c *checker) memory() {
+	claims := map[string]map[string][]step{} // by worker and key
+	for _, s := range c.Steps {
+		if s.Operation == opClaim && s.State == ledger.Claimed && !s.Silent {
+			if claims[s.Worker] == nil {
+				claims[s.Worker] = map[string][]step{}
+			}
+			claims[s.Worker][s.Key] = append(claims[s.Worker][s.Key], s)
+		}
+	}
+	orders := map[string]order{}
+	for _, o := range c.Plan.Commands {
+		if o.Kind == plain || o.Kind == expires {
+			orders[o.ID] = o
+		}
+	}
+	for key, o := range orders {
+		for _, at := range o.Targets {
+			if t := c.Plan.Targets[at]; !t.Shared {
+				c.known(key, t, claims)
+			}
+		}
+	}
+}
+
+// known checks one target that one command alone names.
+func (c *checker) known(key string, t target, claims map[string]map[string][]step) {
+	calls := slices.Concat(c.calls[t.ID], c.calls[t.Group+"/"+t.ID], c.calls[t.ID+"/"+t.Group])
+	for _, r := range calls {
+		claim, ok := newest(claims[r.Caller][key], r.Began)
+		if !ok {
+			c.fault("%s: %s was called at %s by %s, which had not claimed it", key, t.ID, clock(r.Began), r.Caller)
+			continue
+		}
+		if p, ok := progressOf(claim, t); ok && (p.Taken || p.Status != "") {
+			c.fault("%s: %s was called at %s by %s, whose claim knew: %+v", key, t.ID, clock(r.Began), r.Caller, p)
+		}
+	}
+	for _, s := range c.Steps {
+		if s.Operation != opRelease || s.Key != key || s.Fenced {
+			continue
+		}
+		claim, _ := newest(claims[s.Worker][key], s.At)
+		for _, r := range calls {
+			if r.Caller != s.Worker || r.Began.Before(claim.At) || !r.Ended.Before(s.At) {
+				continue
+			}
+			if p, ok := progressOf(s, t); !ok || !p.Begun {
+				c.fault("%s: %s was called at %s by %s, which released it at %s without saying so", key, t.ID, clock(r.Began), r.Caller, clock(s.At))
+			}
+		}
+	}
+}
+
+// newest is the last claim before a time.
+func newest(claims []step, at time.Time) (step, bool) {
+	for _, s := range slices.Backward(claims) {
+		if !s.At.After(at) {
+			return s, true
+		}
+	}
+	return step{}, false
+}
+
+// progressOf is what a step says of a target, whose handler names it by one of its words.
+func progressOf(s step, t target) (ledger.TargetProgress, bool) {
+	if s.Progress == nil {
+		return ledger.TargetProgress{}, false
+	}
+	for id, p := range s.Progress.Targets {
+		if slices.Contains(strings.Split(id, "/"), t.ID) {
+			return p, true
+		}
+	}
+	return ledger.TargetProgress{}, false
+}

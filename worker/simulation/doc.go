@@ -1,0 +1,20 @@
+// Package simulation tests the promise of the worker: every command comes to exactly one
+// outcome, and to a true one, whatever fails. It has tests alone.
+//
+// A number, the seed, makes a [plan] (plan_test.go): some workers on one queue and one ledger, a
+// few dozen commands, and what befalls them in their first minutes: crashes before or after any
+// request, pauses longer than a lease, drains, outages, throttling, 5xx, lost requests and
+// replies, partial failures, duplicates, clocks that differ. The [world] (world_test.go) runs the
+// plan in virtual time on AWS in a box, over the real SDK clients, until everything is settled, and
+// writes down what happened as a [history] (history_test.go). [check] (check_test.go) reads the
+// history, and nothing else, and says what it violates.
+//
+//	go test ./worker/simulation -seeds 10000           # as many seeds from 1 on
+//	go test ./worker/simulation -seed 4711 -v          # one of them again
+//	go test ./worker/simulation -replay HISTORY.json   # only the check, on a history that was kept
+//	go test -tags defects ./worker/simulation          # the check finds each of internal/defect
+//
+// A seed fixes what is asked for and what fails, not in which order goroutines run that are
+// ready at the same instant: a failing seed is run again some times, to say how often it fails,
+// and its history is kept.
+package simulation

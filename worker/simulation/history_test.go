@@ -1,0 +1,99 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker/ledger"
+)
+
+// history is everything that is known of a run when it is over.
+type history struct {
+	Plan plan
+	// Settled says that the queue was empty and all was told in time.
+	Settled bool
+	Took    time.Duration
+	// Sent are the messages, by the order in which they were put on the queue.
+	Sent []sent
+	// Requests are those to AWS, as the box served them.
+	Requests []awssim.Record
+	// Steps are the calls of the ledger that had an effect, or were refused.
+	Steps []step
+	// Outcomes are what was published, in its order.
+	Outcomes []published
+	Buried   []buried
+	Left     awssim.Depth // on the queue
+	// Ends are what the plan's targets came to.
+	Ends []end
+}
+
+// sent is an order on the queue.
+type sent struct {
+	Order   int // index into the plan's
+	Message string
+	At      time.Time
+}
+
+// published is one publication of an outcome.
+type published struct {
+	At   time.Time
+	Body string
+}
+
+// buried is a message on the dead-letter queue. Mark is empty where SQS put it there.
+type buried struct{ Body, Mark string }
+
+// end is what a target came to.
+type end struct {
+	State string
+	// Stopped: by a cancel.
+	Stopped bool
+}
+
+// step is one key's part of a call of the ledger by a worker.
+type step struct {
+	At        time.Time
+	Worker    string
+	Operation string
+	Key       string
+	Number    uint64
+	State     ledger.State     `json:",omitzero"` // of a claim
+	Resumed   bool             `json:",omitzero"` // of a claim
+	Progress  *ledger.Progress `json:",omitempty"`
+	Outcome   string           `json:",omitempty"`
+	// Fenced: the ledger refused.
+	Fenced bool `json:",omitzero"`
+	// Silent: the worker was not told that it was done.
+	Silent bool `json:",omitzero"`
+}
+
+// keep writes a history where it outlives the test, and returns the file's name.
+func (h *history) keep(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(os.TempDir(), fmt.Sprintf("rescind-seed-%d.json", h.Plan.Seed))
+	text, err := json.MarshalIndent(h, "", " ")
+	if err == nil {
+		err = os.WriteFile(name, text, 0o600)
+	}
+	if err != nil {
+		t.Errorf("keeping the history: %v", err)
+	}
+	return name
+}
+
+func load(name string) (*history, error) {
+	text, err := os.ReadFile(name) //nolint:gosec // the caller names it on the command line
+	if err != nil {
+		return nil, fmt.Errorf("reading a history: %w", err)
+	}
+	h := new(history)
+	if err := json.Unmarshal(text, h); err != nil {
+		return nil, fmt.Errorf("reading the history %s: %w", name, err)
+	}
+	return h, nil
+}

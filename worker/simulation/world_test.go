@@ -1,0 +1,329 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/internal/awssim/batch"
+	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/awssim/iot"
+	"github.com/rescindhq/rescind/internal/awssim/swf"
+	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/ledger"
+	"github.com/rescindhq/rescind/worker/ledger/bolt"
+)
+
+// begin is when every bubble of testing/synctest begins.
+var begin = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	// settling is how long everything may take to settle once nothing fails any more: a message
+	// that was held up comes back after 15 minutes at most, and may have to do so again.
+	settling = 2 * time.Hour
+	outcomes = "outcomes"
+)
+
+// world is a plan being run.
+type world struct {
+	t       *testing.T
+	plan    plan
+	sim     *awssim.Sim
+	queue   string
+	dead    string
+	topic   string
+	path    string // of the ledger
+	shared  ledger.Ledger
+	journal *journal
+	sent    []sent
+	over    chan struct{} // closed when everything is settled, or will not be
+	lives   sync.WaitGroup
+}
+
+// run runs a plan in the bubble that it is called in.
+func run(t *testing.T, p plan) *history {
+	w := newWorld(t, p)
+	for i, slot := range p.Slots {
+		w.lives.Go(func() { w.live(i, slot) })
+	}
+	var hand sync.WaitGroup
+	hand.Go(w.outages)
+	w.send()
+	hand.Wait()
+	if left := p.Chaos - time.Since(begin); left > 0 {
+		time.Sleep(left)
+	}
+	w.sim.SetFaults(nil)
+	for name := range p.Quotas {
+		w.sim.SetQuota(name, awssim.Quota{Rate: 20, Burst: 20})
+	}
+	w.journal.mu.Lock()
+	w.journal.rule = nil
+	w.journal.mu.Unlock()
+	settled := w.settle()
+	took := time.Since(begin)
+	close(w.over)
+	w.lives.Wait()
+	h := w.history()
+	h.Settled, h.Took = settled, took
+	w.must(w.sim.Close())
+	if w.shared != nil {
+		w.must(w.shared.Close())
+	}
+	return h
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func newWorld(t *testing.T, p plan) *world {
+	faults := awssim.Faults{}
+	w := &world{t: t, plan: p, over: make(chan struct{}), journal: &journal{seed: p.Seed, seen: map[string]uint64{}}}
+	for _, r := range p.Rules {
+		if r.Name == ledgerRule {
+			w.journal.rule = &r
+			continue
+		}
+		faults[r.Name] = awssim.Fault{
+			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items,
+		}
+	}
+	w.sim = awssim.New(awssim.Options{
+		Seed: p.Seed, Latency: p.Latency, Faults: faults, Quotas: p.Quotas, History: true,
+		Batch: batch.Options{StopAfter: p.StopAfter}, EMR: emr.Options{StopAfter: p.StopAfter}, FSx: fsx.Options{StopAfter: p.StopAfter},
+		IoT: iot.Options{StopAfter: p.StopAfter}, SWF: swf.Options{ObeyAfter: p.StopAfter},
+	})
+	var err error
+	w.queue, w.dead, err = w.sim.CreateQueueWithDeadLetters("commands", p.MaxReceives, nil)
+	w.must(err)
+	_, err = w.sim.CreateQueue(outcomes, nil)
+	w.must(err)
+	w.topic, err = w.sim.CreateTopic("outcomes")
+	w.must(err)
+	_, err = w.sim.Subscribe(w.topic, outcomes, true)
+	w.must(err)
+	for _, each := range p.Targets {
+		w.put(each)
+	}
+	w.path = filepath.Join(t.TempDir(), "ledger.db")
+	w.shared, err = bolt.Open(w.path, bolt.Options{NoSync: true})
+	w.must(err)
+	return w
+}
+
+// put puts a target in, in the state that its fate says.
+func (w *world) put(t target) {
+	states := map[string]map[fate]string{
+		"batch": {alive: "RUNNABLE", running: "RUNNING", ended: "SUCCEEDED", cancelled: "FAILED"},
+		"emr":   {alive: "PENDING", ended: "COMPLETED", cancelled: "CANCELLED"},
+		"iot":   {alive: "QUEUED", running: "IN_PROGRESS", ended: "SUCCEEDED", cancelled: "CANCELED"},
+		"swf":   {alive: "", ended: "COMPLETED", cancelled: "CANCELED"},
+		"fsx":   {alive: "EXECUTING", ended: "SUCCEEDED", cancelled: "CANCELED"},
+	}
+	state, there := states[t.Service][t.Fate]
+	switch {
+	case t.Service == "emr":
+		w.sim.PutClusters(awssim.Cluster{ID: t.Group})
+	case t.Service == "iot":
+		w.sim.PutThingJobs(awssim.ThingJob{ID: t.Group})
+	}
+	if !there {
+		return
+	}
+	switch t.Service {
+	case "batch":
+		w.sim.PutJobs(awssim.Job{ID: t.ID, State: batch.State(state), Cancelled: t.Fate == cancelled, Reason: "somebody else's"})
+	case "emr":
+		w.sim.PutSteps(awssim.Step{Cluster: t.Group, ID: t.ID, State: emr.State(state)})
+	case "iot":
+		w.sim.PutJobExecutions(awssim.JobExecution{Thing: t.ID, Job: t.Group, State: iot.State(state)})
+	case "swf":
+		w.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: t.ID, RunID: "run", Close: swf.CloseStatus(state)})
+	case "fsx":
+		w.sim.PutTasks(awssim.Task{ID: t.ID, State: fsx.State(state)})
+	}
+}
+
+// end says what a target came to.
+func (w *world) end(t target) end {
+	switch t.Service {
+	case "batch":
+		j, _ := w.sim.Job(t.ID)
+		return end{string(j.State), j.State == "FAILED" && j.Cancelled}
+	case "emr":
+		s, _ := w.sim.Step(t.Group, t.ID)
+		return end{string(s.State), s.State == "CANCELLED"}
+	case "iot":
+		e, _ := w.sim.JobExecution(t.ID, t.Group)
+		return end{string(e.State), e.State == "CANCELED"}
+	case "swf":
+		r, _ := w.sim.Workflow("d", t.ID, "run")
+		return end{string(r.Close), r.Close == "CANCELED"}
+	default:
+		k, _ := w.sim.Task(t.ID)
+		return end{string(k.State), k.State == "CANCELED"}
+	}
+}
+
+// send puts the orders on the queue, each at its time.
+func (w *world) send() {
+	known := map[string]bool{}
+	left := make([]bool, len(w.plan.Commands))
+	for n := len(left); n > 0; {
+		next := time.Duration(1<<63 - 1)
+		for i, o := range w.plan.Commands {
+			switch {
+			case left[i]:
+			case o.At <= time.Since(begin):
+				left[i] = true
+				n--
+				w.must(w.sim.Send(w.queue, o.Body))
+				// Nobody can have settled it within this instant.
+				for _, m := range w.sim.Messages(w.queue) {
+					if !known[m.ID] {
+						known[m.ID] = true
+						w.sent = append(w.sent, sent{Order: i, Message: m.ID, At: time.Now()})
+					}
+				}
+			default:
+				next = min(next, o.At)
+			}
+		}
+		if n > 0 {
+			time.Sleep(next - time.Since(begin))
+		}
+	}
+}
+
+// outages takes services down and up again.
+func (w *world) outages() {
+	var all sync.WaitGroup
+	for _, o := range w.plan.Outages {
+		all.Go(func() {
+			time.Sleep(o.At)
+			w.setDown(o.Service, true)
+			time.Sleep(o.For)
+			w.setDown(o.Service, false)
+		})
+	}
+	all.Wait()
+}
+
+func (w *world) setDown(service string, down bool) {
+	if service == theLedger {
+		w.journal.setDown(down)
+		return
+	}
+	w.sim.SetDown(service, down)
+}
+
+// live runs the processes of one worker, one after the other, the last one until the end.
+func (w *world) live(slot int, all []life) {
+	for i, l := range all {
+		if !w.wait(l.After) {
+			return
+		}
+		w.process(fmt.Sprintf("W%d.%d", slot+1, i+1), l)
+	}
+}
+
+// wait returns false where the world is over first.
+func (w *world) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-w.over:
+		return false
+	}
+}
+
+// process runs one process of a worker to its end.
+func (w *world) process(name string, l life) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	p := &process{name: name, crashAt: l.Crash, seen: map[string]int{}, crash: stop}
+	config := w.sim.Config()
+	config.HTTPClient = wire{p, config.HTTPClient}
+	config.Credentials = credentials.NewStaticCredentialsProvider(name, "secret", "")
+	o := worker.Options{
+		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: book{w.shared, p, w.journal}, AWS: config,
+		MaxInFlight: 200, MinReceives: min(worker.DefaultMinReceives, w.plan.MaxReceives),
+		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: 10 * time.Second,
+	}
+	var made *worker.Worker
+	for made == nil {
+		var err error
+		if made, err = worker.New(ctx, o); err != nil && (p.isDead() || !w.wait(5*time.Second)) {
+			return // started again and again, as an orchestrator would
+		}
+	}
+	ended := make(chan struct{})
+	var hands sync.WaitGroup
+	hands.Go(func() {
+		if l.Pause == 0 {
+			return
+		}
+		select {
+		case <-time.After(l.PauseAt):
+			p.pause(l.Pause)
+		case <-ended:
+		}
+	})
+	hands.Go(func() {
+		var drain <-chan time.Time
+		if l.Drain > 0 {
+			drain = time.After(l.Drain)
+		}
+		select {
+		case <-drain:
+		case <-w.over:
+		case <-ended:
+		}
+		stop()
+	})
+	// Its error does not matter: of a process that crashed everything failed.
+	if err := made.Run(ctx); err != nil && !p.isDead() && !strings.Contains(err.Error(), "flush") {
+		w.t.Logf("%s ended with: %v", name, err)
+	}
+	close(ended)
+	hands.Wait()
+}
+
+// settle waits until every message is off the queue and answered.
+func (w *world) settle() bool {
+	for end := time.Now().Add(settling); time.Now().Before(end); time.Sleep(10 * time.Second) {
+		if w.sim.Depth(w.queue) == (awssim.Depth{}) && w.sim.Depth(w.dead).InFlight == 0 && len(unanswered(w.history())) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) history() *history {
+	h := &history{Plan: w.plan, Sent: w.sent, Requests: w.sim.History(), Left: w.sim.Depth(w.queue)}
+	w.journal.mu.Lock()
+	h.Steps = append(h.Steps, w.journal.steps...)
+	w.journal.mu.Unlock()
+	for _, m := range w.sim.Messages(outcomes) {
+		h.Outcomes = append(h.Outcomes, published{At: m.Sent, Body: m.Body})
+	}
+	for _, m := range w.sim.Messages(w.dead) {
+		h.Buried = append(h.Buried, buried{Body: m.Body, Mark: m.Attributes["rescind"].StringValue})
+	}
+	for _, t := range w.plan.Targets {
+		h.Ends = append(h.Ends, w.end(t))
+	}
+	return h
+}
