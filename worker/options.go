@@ -112,7 +112,8 @@ func ParseQuotas(text string) (Quotas, error) {
 			continue
 		}
 		name, value, ok := strings.Cut(each, "=")
-		service, operation, named := strings.Cut(strings.TrimSpace(name), ":")
+		service, operation, named := strings.Cut(name, ":")
+		service, operation = strings.TrimSpace(service), strings.TrimSpace(operation)
 		if !ok || !named || service == "" || operation == "" {
 			return nil, fmt.Errorf("quota %q must read service:Operation=rate/burst, for example batch:CancelJobs=20/40", each)
 		}

@@ -15,7 +15,7 @@ import (
 // when they are written out and read again; or it is refused with what is wrong with it.
 func FuzzParseQuotas(f *testing.F) {
 	for _, text := range []string{
-		"", ",", "batch:CancelJobs=20/40", "emr:CancelSteps=0.5, emr:*=10/20,", " iot:* = 1 / 2 ", "batch:*=0",
+		"", ",", "batch:CancelJobs=20/40", "emr:CancelSteps=0.5, emr:*=10/20,", " iot : * = 1 / 2 ", "batch:*=0",
 		"a:b=1e6/0x1p3", "a:b=NaN", "a:b=Inf", "a:b=-0", "a:b=1e-320", "a:b=1/", "a:b=/1", "a:b=1/2/3", "a:b:c=1", "a:b=1,a:b=2", "a=1", ":b=1", "a:b=1_0",
 	} {
 		f.Add(text)
@@ -31,7 +31,7 @@ func FuzzParseQuotas(f *testing.F) {
 		var parts []string
 		for name, q := range quotas {
 			service, operation, found := strings.Cut(name, ":")
-			if !found || service == "" || operation == "" {
+			if !found || service == "" || operation == "" || service != strings.TrimSpace(service) || operation != strings.TrimSpace(operation) {
 				t.Errorf("%q names no service and operation", name)
 			}
 			if !(q.Rate >= 0 && q.Rate <= 1e6 && q.Burst >= 0 && q.Burst <= 1e6) {

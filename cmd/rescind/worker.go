@@ -20,13 +20,14 @@ import (
 	"github.com/rescindhq/rescind/worker"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
+	"github.com/rescindhq/rescind/worker/ledger/dynamo"
 )
 
 type workerCmd struct {
 	QueueURL    []string      `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Standard queues of commands, comma separated, first served first. Required."`
 	Topic       string        `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to. Required."`
 	DLQ         string        `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Where the unreadable is buried (default: the queue's own redrive target)."`
-	Ledger      string        `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH, for one worker on the queue."`
+	Ledger      string        `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH, for one worker on the queue, or dynamodb:TABLE, for any number."`
 	Name        string        `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment, in the source of its outcomes."`
 	Regions     []string      `name:"regions" env:"RESCIND_REGIONS" help:"Regions that commands may name (default: the worker's own)."`
 	Role        string        `name:"role" env:"RESCIND_ROLE" help:"Role for other accounts, such as arn:aws:iam::{account}:role/NAME (default: none, other accounts are denied)."`
@@ -59,7 +60,7 @@ func (c *workerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	book, err := openLedger(c.Ledger)
+	book, err := openLedger(ctx, cfg, c.Ledger, log)
 	if err != nil {
 		return err
 	}
@@ -121,15 +122,15 @@ func (c *workerCmd) check() (worker.Quotas, error) {
 	return quotas, nil
 }
 
-func openLedger(where string) (ledger.Ledger, error) {
+func openLedger(ctx context.Context, cfg aws.Config, where string, log *zap.Logger) (ledger.Ledger, error) {
 	kind, rest, _ := strings.Cut(where, ":")
 	switch {
 	case kind == "bolt" && rest != "":
 		return bolt.Open(rest, bolt.Options{})
-	case kind == "dynamodb":
-		return nil, misused("RESCIND_LEDGER is %q, but the DynamoDB ledger is not built yet: use bolt:PATH", where)
+	case kind == "dynamodb" && rest != "":
+		return dynamo.Open(ctx, cfg, rest, dynamo.Options{Log: log})
 	}
-	return nil, misused("RESCIND_LEDGER must be bolt:PATH, not %q", where)
+	return nil, misused("RESCIND_LEDGER must be bolt:PATH or dynamodb:TABLE, not %q", where)
 }
 
 // connections is how many idle connections to a host are kept: as many as there are calls

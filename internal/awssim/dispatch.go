@@ -32,7 +32,7 @@ func (s *Sim) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		Service: req.call.Service, Operation: req.call.Operation,
 		Account: req.call.Account, Region: req.call.Region,
 		Caller: req.call.AccessKey,
-		Items: a.items, Began: began, Ended: time.Now(),
+		Items:  a.items, Began: began, Ended: time.Now(),
 		FailedItems: req.call.FailedItems, Fault: a.fault,
 	}
 	if a.cut {

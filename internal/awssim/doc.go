@@ -10,7 +10,7 @@
 // history records it. All of that stands in this package, once. What a service is stands in
 // package service; each service is a folder of its own and one line in New.
 //
-// Control planes follow internal/facts. SQS, SNS and STS follow AWS's reference and quota
+// Control planes follow internal/facts. SQS, SNS, STS and DynamoDB follow AWS's reference and quota
 // pages, named where a number comes from; where AWS documents nothing, the comment says so.
 //
 // Signatures are not checked: any credentials do. The access key says in which account a

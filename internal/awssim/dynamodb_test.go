@@ -139,7 +139,7 @@ func TestIndexLag(t *testing.T) {
 		b.must(b.putItem(client, item{"pk": str("a"), "group": str("g")}))
 		time.Sleep(time.Second - 1)
 		before := found()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		after := found()
 		b.must(b.putItem(client, item{"pk": str("a")}))
 		still := found()
@@ -163,7 +163,7 @@ func TestTokensAreForgottenAfterTenMinutes(t *testing.T) {
 		time.Sleep(10*time.Minute - 1)
 		b.must(add(1))
 		refused(b, add(2), "IdempotentParameterMismatchException")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		b.must(add(2))
 		if got := fmt.Sprint(b.TableItems("ledger")); got != "[map[n:3 pk:k]]" {
 			b.Errorf("the table holds %s, want n to be 3", got)

@@ -43,7 +43,11 @@ func TestAMessageMayComeTwice(t *testing.T) {
 			b.Fatalf("the first receive has %d messages, want one, once", len(first))
 		}
 		time.Sleep(20 * time.Second)
-		second := b.receive(url, 10, 20) // at once: it waits for nothing
+		began := time.Now()
+		second := b.receive(url, 10, 20)
+		if waited := time.Since(began); waited != 0 {
+			b.Fatalf("the duplicate came after %v, want at once: the message is in flight", waited)
+		}
 		if len(second) != 1 || *second[0].MessageId != *first[0].MessageId || *second[0].ReceiptHandle == *first[0].ReceiptHandle {
 			b.Fatalf("the second receive has %d messages, want the same under another handle", len(second))
 		}

@@ -15,7 +15,12 @@
 // An ended key never changes again until it is forgotten, [Retention] after it ended. What was
 // stored by Claim (the first one), Progress and Complete is on disk, or in the service,
 // before the call returns. Calls that fail with any other error than ErrFenced may or may not
-// have taken effect, and may be repeated: repeating one that took effect is harmless.
+// have taken effect, and may be repeated: repeating one that took effect is harmless. That goes
+// for Claim too: a ledger knows its own claim again whose answer never reached its caller, and
+// does not hold off the caller for a lease.
+//
+// Several ledgers may share one store, one for each worker, where the implementation says so.
+// Leases are then measured by the clocks of those who claim and those who would take over.
 package ledger
 
 import (
@@ -151,7 +156,8 @@ type Ledger interface {
 	// ended the key and the same outcome returns nil.
 	Complete(ctx context.Context, t Token, outcome []byte) error
 	// ByCampaign calls yield with each command of a campaign until it returns false, in no
-	// particular order.
+	// particular order. No command is of the campaign "". A ledger that several workers share
+	// may miss what was claimed moments ago.
 	ByCampaign(ctx context.Context, campaign string, yield func(Record) bool) error
 	// ByTarget does the same for the commands that name a target id.
 	ByTarget(ctx context.Context, target string, yield func(Record) bool) error

@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -72,25 +73,32 @@ func fitMark(l *Lease, m Mark) (body, mark string) {
 	m.Cut, m.BodyBytes = append(m.Cut, "body"), len(body)
 	m = m.shorten()
 	mark = m.text()
-	return cut(body, messageMaxBytes-len(mark)-markOverhead), mark
+	short := cut(body, messageMaxBytes-len(mark)-markOverhead)
+	if short == body { // to say that the body is cut, the mark gave way so far that it is not
+		m.Cut, m.BodyBytes = slices.DeleteFunc(m.Cut, func(name string) bool { return name == "body" }), 0
+		mark = m.text()
+	}
+	return short, mark
 }
 
-// shorten cuts a mark until its JSON is within shortMark.
+// shorten cuts a mark until its JSON is within shortMark. Characters that JSON escapes take up to
+// six bytes each there, so that texts which are short may have to give way too.
 func (m Mark) shorten() Mark {
 	if len(m.text()) > shortMark && len(m.Attributes) > 0 {
 		m.Attributes, m.Cut = nil, append(m.Cut, "attributes")
 	}
 	// Each in turn is halved until the whole fits; the reason, which people read, comes last.
-	for _, part := range []struct {
-		name string
-		text *string
-	}{{"sender", &m.Sender}, {"commandId", &m.CommandID}, {"field", &m.Field}, {"reason", &m.Reason}} {
-		if len(m.text()) <= shortMark || len(*part.text) <= 128 {
-			continue
-		}
-		m.Cut = append(m.Cut, part.name)
-		for len(m.text()) > shortMark && len(*part.text) > 16 {
-			*part.text = cut(*part.text, len(*part.text)/2)
+	for _, least := range []int{128, 16} {
+		for _, part := range []struct {
+			name string
+			text *string
+		}{{"sender", &m.Sender}, {"commandId", &m.CommandID}, {"field", &m.Field}, {"reason", &m.Reason}} {
+			for len(m.text()) > shortMark && len(*part.text) > least {
+				if !slices.Contains(m.Cut, part.name) {
+					m.Cut = append(m.Cut, part.name)
+				}
+				*part.text = cut(*part.text, len(*part.text)/2)
+			}
 		}
 	}
 	return m

@@ -31,15 +31,16 @@ func (a attributed) GetQueueAttributes(context.Context, *sqs.GetQueueAttributesI
 func FuzzInspect(f *testing.F) {
 	f.Add("arn:aws:sqs:us-east-1:123456789012:commands", "30", "345600", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:commands-dlq","maxReceiveCount":1000}`, "7")
 	f.Add("arn:aws:sqs:us-east-1:123456789012:commands.fifo", "43200", "1209600", `{"maxReceiveCount":"5","deadLetterTargetArn":"a"}`, "0")
-	f.Add("", "x", "1e3", `{}`, "x")
+	f.Add("", "-1", "9223372036854775807", `{}`, "-1")
 	f.Add("", "", "", `{"maxReceiveCount":1e3}`, "99999999999999999999")
+	f.Add("", "", "", `{"maxReceiveCount":-5}`, "")
 	f.Fuzz(func(t *testing.T, arn, visibility, retention, policy, backlog string) {
 		s := New(attributed{values: map[string]string{
 			"QueueArn": arn, "VisibilityTimeout": visibility, "MessageRetentionPeriod": retention, "RedrivePolicy": policy,
 			"ApproximateNumberOfMessages": backlog, "ApproximateNumberOfMessagesNotVisible": backlog, "ApproximateNumberOfMessagesDelayed": backlog,
 		}}, Options{})
 		b, err := s.Backlog(t.Context(), "https://queue")
-		if err != nil || b.Visible != b.Held || b.Held != b.Delayed {
+		if err != nil || b.Visible < 0 || b.Visible != b.Held || b.Held != b.Delayed {
 			t.Errorf("backlog of %q is %+v, %v", backlog, b, err)
 		}
 		a, err := s.Inspect(t.Context(), "https://queue")
@@ -52,7 +53,7 @@ func FuzzInspect(f *testing.F) {
 			}
 			return
 		}
-		if a.ARN != arn || s.known["https://queue"] != a {
+		if a.ARN != arn || a.VisibilityTimeout < 0 || a.Retention < 0 || a.MaxReceiveCount < 0 || s.known["https://queue"] != a {
 			t.Errorf("read as %+v", a)
 		}
 		if n, err := strconv.Atoi(retention); err == nil && n >= 0 && n <= 1209600 && a.Retention != time.Duration(n)*time.Second {
@@ -66,8 +67,8 @@ func FuzzInspect(f *testing.F) {
 func FuzzLease(f *testing.F) {
 	f.Add("m-1", "{}", "1", "1795262400000", "1795262400001", "AIDAEXAMPLE", "traceparent", "String", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", []byte(nil))
 	f.Add("", "", "", "", "", "", "", "", "", []byte{0, 255})
-	f.Add("m", "\xff", "x", "0", "x", "\x00", "a", "Binary.x", "", []byte{})
-	f.Add("m", "b", "99999999999999999999", "253402300799999", "1e3", "s", "n", "Number", "7", []byte("x"))
+	f.Add("m", "\xff", "-1", "9223372036854775807", "-9223372036854775808", "\x00", "a", "Binary.x", "", []byte{})
+	f.Add("m", "b", "99999999999999999999", "253402300800000", "1e3", "s", "n", "Number", "7", []byte("x"))
 	f.Fuzz(func(t *testing.T, id, body, receives, sent, first, sender, name, kind, value string, binary []byte) {
 		attribute := types.MessageAttributeValue{BinaryValue: binary}
 		if kind != "" {
@@ -84,12 +85,15 @@ func FuzzLease(f *testing.F) {
 		now := time.Unix(1795262400, 0)
 		l := newLease(New(nil, Options{}), &subscription{url: "https://queue", values: t.Context()}, m, Attributes{MaxReceiveCount: 1000}, now)
 		defer l.cancel()
-		if l.MessageID != id || l.Body != body || l.SenderID != sender || !l.ReceivedAt.Equal(now) || LeaseFrom(l.msg.Context()) != l {
+		if l.MessageID != id || l.Body != body || l.SenderID != sender || l.ReceiveCount < 0 || !l.ReceivedAt.Equal(now) || LeaseFrom(l.msg.Context()) != l {
 			t.Errorf("lease %+v", l)
 		}
 		for text, at := range map[string]time.Time{sent: l.SentAt, first: l.FirstReceivedAt} {
 			n, err := strconv.ParseInt(text, 10, 64)
-			if err == nil && n > 0 && n < 253402300800000 && at.UnixMilli() != n || err != nil && !at.IsZero() {
+			switch _, unwritable := at.UTC().MarshalJSON(); {
+			case unwritable != nil:
+				t.Errorf("%q is read as %v, which no outcome can say: %v", text, at, unwritable)
+			case err == nil && n > 0 && n < 253402300800000 && at.UnixMilli() != n:
 				t.Errorf("%q is read as %v", text, at)
 			}
 		}
@@ -107,9 +111,10 @@ func FuzzLease(f *testing.F) {
 // repeats texts, for a fuzzer would take long to find large ones.
 func FuzzMark(f *testing.F) {
 	f.Add(`{"action":`, "body must be JSON; it ends too early", "body", "c-1", "AIDAEXAMPLE", "traceparent", []byte{0, 255}, uint32(1), uint16(1))
-	f.Add("é", "\x01", "<", "\uFFFE", "\"", "", []byte(nil), uint32(1<<20), uint16(16))
+	f.Add("é", "\x01", "<", "\uFFFE", "\"", "", []byte(nil), uint32(1<<20), uint16(128))
 	f.Add("😀", "a", "b", "c", "d", "\x00", []byte("x"), uint32(262000), uint16(40000))
 	f.Add("", "\xff", "\xff", "\xff", "\xff", "\xff", []byte("x"), uint32(0), uint16(65535))
+	f.Add("a", "\x01", "\x01", "\x01", "\x01", "", []byte(nil), uint32(1<<20-1000), uint16(128))
 	f.Fuzz(func(t *testing.T, body, reason, field, id, sender, name string, binary []byte, bodies uint32, times uint16) {
 		if !utf8.ValidString(body) {
 			return // SQS has no such body
@@ -131,13 +136,18 @@ func FuzzMark(f *testing.F) {
 		if err := json.Unmarshal([]byte(text), &mark); err != nil {
 			t.Fatalf("the mark is no JSON: %v: %q", err, text)
 		}
+		if len(mark.Cut) > 0 && !slices.Equal(mark.Cut, []string{"body"}) && len(text) > shortMark {
+			t.Errorf("a mark of %d bytes was cut to %d: %v", len(given.text()), len(text), mark.Cut)
+		}
 		whole := !slices.Contains(mark.Cut, "body")
-		if whole && kept != body || !strings.HasPrefix(body, kept) || whole && mark.BodyBytes != 0 || !whole && mark.BodyBytes != len(body) {
+		if whole != (kept == body) || !strings.HasPrefix(body, kept) || whole && mark.BodyBytes != 0 || !whole && mark.BodyBytes != len(body) {
 			t.Errorf("%d bytes of %d are left, the mark says %v of %d", len(kept), len(body), mark.Cut, mark.BodyBytes)
 		}
-		// Texts of up to 128 bytes are left as they are, of which JSON makes up to six times as many.
-		if most := shortMark + 4*6*128; len(mark.Cut) > 0 && len(text) > most {
-			t.Errorf("a mark was cut to %d bytes, more than %d: %v", len(text), most, mark.Cut)
+		if named := slices.Sorted(slices.Values(mark.Cut)); len(slices.Compact(named)) != len(mark.Cut) {
+			t.Errorf("the mark names what was cut twice: %v", mark.Cut)
+		}
+		if !whole && len(text) > shortMark {
+			t.Errorf("the body was cut for a mark of %d bytes", len(text))
 		}
 		for part, texts := range map[string][2]string{
 			"sender": {mark.Sender, l.SenderID}, "commandId": {mark.CommandID, given.CommandID}, "field": {mark.Field, given.Field}, "reason": {mark.Reason, given.Reason},
@@ -151,6 +161,21 @@ func FuzzMark(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTheMarkGivesWayForTheWholeBody: a mark that is shortened to say that the body is cut may be
+// so much shorter that it is not.
+func TestTheMarkGivesWayForTheWholeBody(t *testing.T) {
+	given := Mark{Reason: strings.Repeat("a", 1000)}
+	l := &Lease{Body: strings.Repeat("b", messageMaxBytes-len(given.text())-markOverhead+1)}
+	body, text := fitMark(l, given)
+	var mark Mark
+	if err := json.Unmarshal([]byte(text), &mark); err != nil {
+		t.Fatal(err)
+	}
+	if body != l.Body || mark.BodyBytes != 0 || !slices.Equal(mark.Cut, []string{"reason"}) {
+		t.Errorf("%d bytes of %d are left, the mark says %v of %d", len(body), len(l.Body), mark.Cut, mark.BodyBytes)
+	}
 }
 
 // refusedBySQS are the characters that SQS takes in no message ("SendMessage", SQS API

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,9 @@ func (s *Subscriber) Inspect(ctx context.Context, queueURL string) (Attributes, 
 		if err != nil {
 			return Attributes{}, fmt.Errorf("reading maxReceiveCount of %s: %w", queueURL, err)
 		}
+		if n < 1 {
+			return Attributes{}, fmt.Errorf("reading maxReceiveCount of %s: it is %d, and must be 1 at least", queueURL, n)
+		}
 		a.MaxReceiveCount, a.DeadLetterARN = n, redrive.DeadLetterTargetARN
 	}
 	s.mu.Lock()
@@ -92,8 +96,7 @@ func (s *Subscriber) Backlog(ctx context.Context, queueURL string) (Backlog, err
 		return Backlog{}, err
 	}
 	count := func(name types.QueueAttributeName) int {
-		n, _ := strconv.Atoi(values[string(name)])
-		return n
+		return int(wholeNumber(values[string(name)], math.MaxInt))
 	}
 	return Backlog{
 		Visible: count(types.QueueAttributeNameApproximateNumberOfMessages),
@@ -113,8 +116,16 @@ func (s *Subscriber) attributes(ctx context.Context, queueURL string, names ...t
 	return out.Attributes, nil
 }
 
-// seconds reads a number of seconds; what is absent or no number is zero.
+// seconds reads a number of seconds; what is absent or no such number is zero.
 func seconds(text string) time.Duration {
-	n, _ := strconv.Atoi(text)
-	return time.Duration(n) * time.Second
+	return time.Duration(wholeNumber(text, int64(math.MaxInt64/time.Second))) * time.Second
+}
+
+// wholeNumber reads a number from 0 to most; what is absent or no such number is zero.
+func wholeNumber(text string, most int64) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0
+	}
+	return n
 }

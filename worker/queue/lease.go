@@ -3,7 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"strconv"
+	"math"
 	"sync"
 	"time"
 
@@ -148,13 +148,12 @@ func (l *Lease) answered() bool {
 
 func newLease(s *Subscriber, sub *subscription, m types.Message, known Attributes, now time.Time) *Lease {
 	system := func(name types.MessageSystemAttributeName) string { return m.Attributes[string(name)] }
-	received, _ := strconv.Atoi(system(types.MessageSystemAttributeNameApproximateReceiveCount))
 	l := &Lease{
 		MessageID:       aws.ToString(m.MessageId),
 		QueueURL:        sub.url,
 		QueueARN:        known.ARN,
 		MaxReceives:     known.MaxReceiveCount,
-		ReceiveCount:    received,
+		ReceiveCount:    int(wholeNumber(system(types.MessageSystemAttributeNameApproximateReceiveCount), math.MaxInt)),
 		SentAt:          milliseconds(system(types.MessageSystemAttributeNameSentTimestamp)),
 		FirstReceivedAt: milliseconds(system(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)),
 		ReceivedAt:      now,
@@ -175,10 +174,13 @@ func newLease(s *Subscriber, sub *subscription, m types.Message, known Attribute
 	return l
 }
 
-// milliseconds reads SQS's epoch times; what is absent or no number is the zero time.
+// lastMillisecond is that of the year 9999, the last that an outcome can say.
+const lastMillisecond = 253402300799999
+
+// milliseconds reads SQS's epoch times; what is absent or no such time is the zero time.
 func milliseconds(text string) time.Time {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	n := wholeNumber(text, lastMillisecond)
+	if n == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(n)

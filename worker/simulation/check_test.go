@@ -245,9 +245,10 @@ func (c *checker) truth(o order, t target, end end, told outcome.Target) {
 	ok := false
 	switch told.Status {
 	case handlers.Cancelled:
-		// After a call that was never answered, the target of somebody else's cancel cannot be
-		// told from one of ours: it was seen to have stopped by a cancel.
-		ok = done && t.Fate == alive && end.Stopped || len(calls) > 0 && t.Fate == cancelled
+		// After a call that was never answered, or was only about to be made when its worker died,
+		// the target of somebody else's cancel cannot be told from one of ours: it was seen to have
+		// stopped by a cancel.
+		ok = done && t.Fate == alive && end.Stopped || t.Fate == cancelled && c.mayHaveCalled(o.ID)
 	case handlers.Accepted:
 		ok = done && (t.Fate == alive || o.Kind == expires || c.mayGiveUp())
 	case handlers.AlreadyCancelled:
@@ -277,6 +278,11 @@ func (c *checker) truth(o order, t target, end end, told outcome.Target) {
 		c.fault("%s (%s): %s %s was %s, is %q (stopped: %t), calls carried out: %t, and the outcome says %s %s %q",
 			o.ID, o.Kind, t.Service, t.ID, t.Fate, end.State, end.Stopped, done, told.Status, told.Code, told.Message)
 	}
+}
+
+// mayHaveCalled: a worker wrote down that it would call.
+func (c *checker) mayHaveCalled(key string) bool {
+	return slices.ContainsFunc(c.Steps, func(s step) bool { return s.Operation == opProgress && s.Key == key && !s.Fenced })
 }
 
 // memory: what a worker knew when it released a command is in the ledger, and no call is made

@@ -108,7 +108,7 @@ func (d *DynamoDB) batchWriteItem(_ context.Context, c *service.Call, in *batchW
 type lot struct {
 	table  *table
 	writes []*written
-	new    []*record // nil: a removal
+	made   []*record // nil: a removal
 	keys   []key
 }
 
@@ -128,13 +128,13 @@ func (d *DynamoDB) lot(c *service.Call, name string, writes []batchWrite) (l lot
 		if slices.Contains(l.keys, k) {
 			return l, invalid("Provided list of item keys contains duplicates")
 		}
-		var new *record
+		var made *record
 		if w.kind == put {
-			if new, refusal = l.table.recordOf(w.item); refusal != nil {
+			if made, refusal = l.table.recordOf(w.item); refusal != nil {
 				return l, refusal
 			}
 		}
-		l.writes, l.keys, l.new = append(l.writes, w), append(l.keys, k), append(l.new, new)
+		l.writes, l.keys, l.made = append(l.writes, w), append(l.keys, k), append(l.made, made)
 	}
 	return l, nil
 }
@@ -142,9 +142,9 @@ func (d *DynamoDB) lot(c *service.Call, name string, writes []batchWrite) (l lot
 // do does one write, and says what it costs if that is asked for.
 func (l lot) do(j int, cost bool) float64 {
 	old := l.table.get(l.keys[j])
-	l.table.write(old, l.new[j], time.Now())
+	l.table.write(old, l.made[j], time.Now())
 	if !cost {
 		return 0
 	}
-	return l.table.writeUnits(old, l.new[j])
+	return l.table.writeUnits(old, l.made[j])
 }

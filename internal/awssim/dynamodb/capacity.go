@@ -40,23 +40,23 @@ func units(size, unit int) float64 { return float64(max(1, (size+unit-1)/unit)) 
 // writeUnits is what a write costs: the larger of the item before and after, and what each
 // index has to write ("Provisioned throughput considerations for global secondary indexes"): a
 // write for an entry that comes, goes or changes, two for one that moves.
-func (t *table) writeUnits(old, new *record) float64 {
+func (t *table) writeUnits(old, made *record) float64 {
 	size := 0
-	for _, r := range [...]*record{old, new} {
+	for _, r := range [...]*record{old, made} {
 		if r != nil {
 			size = max(size, r.size)
 		}
 	}
 	n := units(size, 1<<10)
 	for _, x := range t.indexes {
-		n += x.writeUnits(t, old, new)
+		n += x.writeUnits(t, old, made)
 	}
 	return n
 }
 
-func (x *secondary) writeUnits(t *table, old, new *record) float64 {
+func (x *secondary) writeUnits(t *table, old, made *record) float64 {
 	was, before := x.entryOf(old)
-	is, after := x.entryOf(new)
+	is, after := x.entryOf(made)
 	var sizes [2]int
 	var a, b Item
 	if before {
@@ -64,7 +64,7 @@ func (x *secondary) writeUnits(t *table, old, new *record) float64 {
 		sizes[0] = a.size()
 	}
 	if after {
-		b = t.projected(x, new.item)
+		b = t.projected(x, made.item)
 		sizes[1] = b.size()
 	}
 	switch {

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,7 +21,7 @@ func (v *Value) read(dec *jsontext.Decoder, depth int) error {
 		return invalid("Nesting Levels have exceeded supported limits")
 	}
 	if dec.PeekKind() != '{' {
-		return fmt.Errorf("an attribute value is an object such as {\"S\":\"text\"}")
+		return errors.New(`an attribute value is an object such as {"S":"text"}`)
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (v *Value) readSet(dec *jsontext.Decoder) error {
 
 func (v *Value) readList(dec *jsontext.Decoder, depth int) error {
 	if dec.PeekKind() != '[' {
-		return fmt.Errorf("a list is an array")
+		return errors.New("a list is an array")
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err
@@ -137,7 +138,7 @@ func (v *Value) readList(dec *jsontext.Decoder, depth int) error {
 
 func (v *Value) readMap(dec *jsontext.Decoder, depth int) error {
 	if dec.PeekKind() != '{' {
-		return fmt.Errorf("a map is an object")
+		return errors.New("a map is an object")
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"regexp"
@@ -263,7 +264,8 @@ func (d *DynamoDB) describeTable(_ context.Context, c *service.Call, in *tableIn
 
 // notFound names the table, as AWS does where it is all that a request is about.
 func notFound(err error, name string) error {
-	if refusal, is := err.(*service.Error); is && refusal.Code == "ResourceNotFoundException" {
+	var refusal *service.Error
+	if errors.As(err, &refusal) && refusal.Code == "ResourceNotFoundException" {
 		return service.Refuse(refusal.Code, "Requested resource not found: Table: %s not found", name)
 	}
 	return err

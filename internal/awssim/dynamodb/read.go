@@ -41,12 +41,12 @@ type (
 	}
 	batchGetInput struct {
 		wanted
-		Tables map[string]*batchGetKeys `json:"RequestItems"`
+		Tables map[string]batchGetKeys `json:"RequestItems"`
 	}
 	batchGetOutput struct {
-		Responses   map[string][]Item        `json:"Responses"`
-		Unprocessed map[string]*batchGetKeys `json:"UnprocessedKeys"`
-		Consumed    []*consumed              `json:"ConsumedCapacity,omitempty"`
+		Responses   map[string][]Item       `json:"Responses"`
+		Unprocessed map[string]batchGetKeys `json:"UnprocessedKeys"`
+		Consumed    []*consumed             `json:"ConsumedCapacity,omitempty"`
 	}
 )
 
@@ -116,7 +116,7 @@ func (d *DynamoDB) batchGetItem(_ context.Context, c *service.Call, in *batchGet
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := &batchGetOutput{Responses: map[string][]Item{}, Unprocessed: map[string]*batchGetKeys{}}
+	out := &batchGetOutput{Responses: map[string][]Item{}, Unprocessed: map[string]batchGetKeys{}}
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(in.Tables)) {
 		if err := d.batchGetTable(c, name, in, out, &size); err != nil {
@@ -153,10 +153,9 @@ func (d *DynamoDB) batchGetTable(c *service.Call, name string, in *batchGetInput
 		}
 		if c.Fails(nameOf(given, nil)) != nil || *size+bytes > maxBatchBytes {
 			c.FailedItems++
-			if out.Unprocessed[name] == nil {
-				out.Unprocessed[name] = &batchGetKeys{choosing: keys.choosing}
-			}
-			out.Unprocessed[name].Keys = append(out.Unprocessed[name].Keys, given)
+			left := out.Unprocessed[name]
+			left.choosing, left.Keys = keys.choosing, append(left.Keys, given)
+			out.Unprocessed[name] = left
 			continue
 		}
 		*size += bytes

@@ -68,8 +68,8 @@ type record struct {
 
 // change is what a write did to one item; nil for none.
 type change struct {
-	due      time.Time
-	old, new *record
+	due       time.Time
+	old, made *record
 }
 
 // keyOf is what an item sorts by in a table or an index; ok is false where it has no key there.
@@ -176,12 +176,12 @@ func (t *table) recordOf(item Item) (*record, *service.Error) {
 // get returns what is stored under a key; nil for nothing.
 func (t *table) get(k key) *record { return t.items.get(k, "") }
 
-// write puts new in the place of old; either may be nil.
-func (t *table) write(old, new *record, now time.Time) {
+// write puts made in the place of old; either may be nil.
+func (t *table) write(old, made *record, now time.Time) {
 	switch {
-	case new != nil:
-		t.items.put(entry{key: new.key, record: new})
-		t.bytes += new.size
+	case made != nil:
+		t.items.put(entry{key: made.key, record: made})
+		t.bytes += made.size
 	case old != nil:
 		t.items.remove(entry{key: old.key})
 	}
@@ -191,13 +191,13 @@ func (t *table) write(old, new *record, now time.Time) {
 	if at, ok := t.endOf(old); ok {
 		t.ends.remove(at)
 	}
-	if at, ok := t.endOf(new); ok {
+	if at, ok := t.endOf(made); ok {
 		t.ends.put(at)
 	}
 	if len(t.indexes) == 0 {
 		return
 	}
-	if c := (change{now.Add(t.lag), old, new}); t.lag > 0 {
+	if c := (change{now.Add(t.lag), old, made}); t.lag > 0 {
 		t.late = append(t.late, c)
 	} else {
 		t.show(c)
@@ -218,7 +218,7 @@ func (t *table) show(c change) {
 		if e, ok := x.entryOf(c.old); ok {
 			x.entries.remove(e)
 		}
-		if e, ok := x.entryOf(c.new); ok {
+		if e, ok := x.entryOf(c.made); ok {
 			x.entries.put(e)
 		}
 	}

@@ -147,9 +147,9 @@ func (d *DynamoDB) transactNames(in *transactInput) []string {
 // step of a transaction: one action, and what it would do.
 type transactStep struct {
 	*written
-	table    *table
-	key      key
-	old, new *record
+	table     *table
+	key       key
+	old, made *record
 }
 
 // transactWriteItems does all of its actions or none.
@@ -195,7 +195,7 @@ func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *tr
 	out := &transactOutput{Consumed: in.cost(steps)}
 	for _, s := range steps {
 		if s.kind != checked {
-			s.table.write(s.old, s.new, now)
+			s.table.write(s.old, s.made, now)
 		}
 	}
 	if in.Token != "" {
@@ -243,15 +243,12 @@ func tryAll(c *service.Call, steps []transactStep) []reason {
 			continue
 		}
 		var refusal *service.Error
-		if s.new, refusal = s.try(s.table, s.old); refusal != nil {
+		if s.made, refusal = s.try(s.table, s.old); refusal != nil {
 			reasons[i], failed = reasonOf(refusal), true
 			continue
 		}
-		if s.kind == removed {
-			s.new = nil
-		}
-		if s.new != nil && s.kind != checked {
-			size += s.new.size
+		if s.made != nil && s.kind != checked {
+			size += s.made.size
 		}
 	}
 	if size > maxTransaction && !failed { // by which reason AWS says so is not documented
@@ -290,7 +287,7 @@ func cancelled(reasons []reason) *service.Error {
 // taken to be done once more too: that is not documented.
 func (in *transactInput) cost(steps []transactStep) []*consumed {
 	return in.perTable(steps, func(s transactStep) *consumed {
-		n := 2 * s.table.writeUnits(s.old, s.new)
+		n := 2 * s.table.writeUnits(s.old, s.made)
 		return &consumed{Units: n, Write: n}
 	})
 }

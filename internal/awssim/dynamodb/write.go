@@ -92,15 +92,14 @@ func nameOf(item Item, names []string) string {
 	return strings.Join(parts, "|")
 }
 
-// written is one write, of whatever operation; exactly one of item, update, and remove is set,
-// none for a mere check.
+// written is one write, or a mere check, of whatever operation.
 type written struct {
 	guarded
 	kind   writeKind
-	item   Item
-	given  Item // the key
-	update *update
-	when   condition
+	item   Item      // put
+	given  Item      // the key; others
+	update *update   // updated; nil: make the item if it is not there
+	when   condition // nil: always
 }
 
 // writeKind is what a write does. The set is closed.
@@ -145,8 +144,8 @@ func (w *written) locate(t *table) (key, *service.Error) {
 	return t.keyed(w.given)
 }
 
-// try works out what a write makes of what is stored, and does not store it.
-func (w *written) try(t *table, old *record) (new *record, _ *service.Error) {
+// try works out what a write makes of what is stored, nil for nothing, and does not store it.
+func (w *written) try(t *table, old *record) (made *record, _ *service.Error) {
 	var was Item
 	if old != nil {
 		was = old.item
@@ -173,43 +172,49 @@ func (w *written) try(t *table, old *record) (new *record, _ *service.Error) {
 			return nil, refusal
 		}
 		return t.recordOf(item)
-	case removed, checked:
+	case removed:
+		return nil, nil
+	case checked:
 	}
-	return old, nil // of a removal, the caller knows better
+	return old, nil
+}
+
+// effect is what a write that is a request of its own has done.
+type effect struct {
+	old, made *record
+	cost      *consumed // nil where it was not asked for
 }
 
 // single does a write that is a request of its own.
-func (d *DynamoDB) single(c *service.Call, name string, w *written, expression *string, ask *wanted) (t *table, old, new *record, units float64, err error) {
+func (d *DynamoDB) single(c *service.Call, name string, w *written, expression *string, ask *wanted) (*effect, error) {
 	if refusal := w.prepare(expression); refusal != nil {
-		return nil, nil, nil, 0, refusal
+		return nil, refusal
 	}
 	if refusal := ask.checked(); refusal != nil {
-		return nil, nil, nil, 0, refusal
+		return nil, refusal
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if t, err = d.find(c, name); err != nil {
-		return nil, nil, nil, 0, err
+	t, err := d.find(c, name)
+	if err != nil {
+		return nil, err
 	}
 	k, refusal := w.locate(t)
 	if refusal != nil {
-		return nil, nil, nil, 0, refusal
+		return nil, refusal
 	}
 	if failure := c.Fails(w.name(t)); failure != nil {
-		return nil, nil, nil, 0, service.Refuse("TransactionConflictException", "%s", failure.Message)
+		return nil, service.Refuse("TransactionConflictException", "%s", failure.Message)
 	}
-	old = t.get(k)
-	if new, refusal = w.try(t, old); refusal != nil {
-		return nil, nil, nil, 0, refusal
+	e := &effect{old: t.get(k)}
+	if e.made, refusal = w.try(t, e.old); refusal != nil {
+		return nil, refusal
 	}
-	if w.kind == removed {
-		new = nil
-	}
-	t.write(old, new, time.Now())
+	t.write(e.old, e.made, time.Now())
 	if ask.asked() {
-		units = t.writeUnits(old, new)
+		e.cost = ask.tell(t, t.writeUnits(e.old, e.made))
 	}
-	return t, old, new, units, nil
+	return e, nil
 }
 
 // name is what faults and the history call the item of a write.
@@ -235,11 +240,11 @@ func (d *DynamoDB) putItem(_ context.Context, c *service.Call, in *putInput) (*w
 	if refusal := returns(in.ReturnValues, "ALL_OLD"); refusal != nil {
 		return nil, refusal
 	}
-	t, old, _, n, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: put, item: in.Item}, nil, &in.wanted)
+	e, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: put, item: in.Item}, nil, &in.wanted)
 	if err != nil {
 		return nil, err
 	}
-	return answer(in.ReturnValues, old, in.tell(t, n)), nil
+	return answer(in.ReturnValues, e), nil
 }
 
 func (d *DynamoDB) deleteItem(_ context.Context, c *service.Call, in *deleteInput) (*writeOutput, error) {
@@ -249,17 +254,17 @@ func (d *DynamoDB) deleteItem(_ context.Context, c *service.Call, in *deleteInpu
 	if refusal := returns(in.ReturnValues, "ALL_OLD"); refusal != nil {
 		return nil, refusal
 	}
-	t, old, _, n, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: removed, given: in.Key}, nil, &in.wanted)
+	e, err := d.single(c, in.TableName, &written{guarded: in.guarded, kind: removed, given: in.Key}, nil, &in.wanted)
 	if err != nil {
 		return nil, err
 	}
-	return answer(in.ReturnValues, old, in.tell(t, n)), nil
+	return answer(in.ReturnValues, e), nil
 }
 
-func answer(asked string, old *record, c *consumed) *writeOutput {
-	out := &writeOutput{Consumed: c}
-	if asked == "ALL_OLD" && old != nil {
-		out.Attributes = old.item
+func answer(asked string, e *effect) *writeOutput {
+	out := &writeOutput{Consumed: e.cost}
+	if asked == "ALL_OLD" && e.old != nil {
+		out.Attributes = e.old.item
 	}
 	return out
 }
@@ -272,15 +277,15 @@ func (d *DynamoDB) updateItem(_ context.Context, c *service.Call, in *updateInpu
 		return nil, refusal
 	}
 	w := &written{guarded: in.guarded, kind: updated, given: in.Key}
-	t, old, new, n, err := d.single(c, in.TableName, w, in.Update, &in.wanted)
+	e, err := d.single(c, in.TableName, w, in.Update, &in.wanted)
 	if err != nil {
 		return nil, err
 	}
-	shown := new
+	shown := e.made
 	if strings.HasSuffix(in.ReturnValues, "_OLD") {
-		shown = old
+		shown = e.old
 	}
-	out := &writeOutput{Consumed: in.tell(t, n)}
+	out := &writeOutput{Consumed: e.cost}
 	switch {
 	case in.ReturnValues == "" || in.ReturnValues == "NONE" || shown == nil:
 	case strings.HasPrefix(in.ReturnValues, "ALL_"):

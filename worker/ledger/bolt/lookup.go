@@ -20,7 +20,7 @@ const scanStep = 256
 // ByCampaign implements [ledger.Ledger]. It reads the whole file, in its order: about a
 // second for a million commands.
 func (l *Ledger) ByCampaign(ctx context.Context, campaign string, yield func(ledger.Record) bool) error {
-	err := l.scan(ctx, func(e ledger.Entry) bool { return e.Campaign == campaign }, yield)
+	err := l.scan(ctx, func(e ledger.Entry) bool { return campaign != "" && e.Campaign == campaign }, yield)
 	if err != nil {
 		return fmt.Errorf("looking up campaign %q: %w", campaign, err)
 	}

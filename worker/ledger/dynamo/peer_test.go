@@ -57,6 +57,9 @@ const requirePeers = "RESCIND_REQUIRE_PEERS"
 // startMoto starts moto_server and returns its URL, or says aloud what is not tested.
 func startMoto(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped, not tested: the DynamoDB ledger against moto, which takes most of a minute; run without -short")
+	}
 	server, err := exec.LookPath("moto_server")
 	if err != nil {
 		const get = "there is no moto_server on the PATH: python3 -m pip install 'moto[server]==5.2.1'"

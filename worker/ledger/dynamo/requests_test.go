@@ -287,3 +287,35 @@ func TestClosingEndsWhatIsRepeated(t *testing.T) {
 		}
 	})
 }
+
+// A lost reply costs a second attempt, which finds what the first one did.
+func TestRepliesLostForAMoment(t *testing.T) {
+	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+		moment := func() {
+			w.lose(true)
+			time.AfterFunc(time.Second, func() { w.lose(false) })
+		}
+		moment()
+		tokens := claimAll(t, l, 130)
+		moment()
+		for i, err := range l.Progress(t.Context(), begun(tokens)...) {
+			if err != nil {
+				t.Errorf("update %d: %v", i, err)
+			}
+		}
+		time.Sleep(lease)
+		moment()
+		c, err := l.Claim(t.Context(), entry(7), lease)
+		if err != nil || c.State != ledger.Claimed || !c.Resumed || !c.Progress.Begun {
+			t.Fatalf("taking over: %+v, %v", c, err)
+		}
+		moment()
+		if err := l.Release(t.Context(), begun([]ledger.Token{c.Token})[0]); err != nil {
+			t.Error(err)
+		}
+		moment()
+		if err := l.Complete(t.Context(), tokens[8], outcome); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -26,6 +26,10 @@ var lookups = []testCase{
 		if found := f.byTarget("T"); len(found) != 0 {
 			f.Errorf("by target T: %v", keys(found))
 		}
+		f.fresh(tagged("of no campaign", ""))
+		if found := f.byCampaign(""); len(found) != 0 {
+			f.Errorf("by no campaign: %v", keys(found))
+		}
 	}},
 	{"commands are found whether they ended or not", func(f *fixture) {
 		f.fresh(tagged("claimed", "c", "t", "u"))
