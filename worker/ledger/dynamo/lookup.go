@@ -89,11 +89,13 @@ func errUnprocessed() error {
 // behind, and then the commands themselves. No command is of the campaign "". Records that
 // cannot be read are left out, and make the last word an ErrUnreadable.
 func (l *Ledger) ByCampaign(ctx context.Context, campaign string, yield func(ledger.Record) bool) error {
-	values := make([]string, 0, shards)
+	var values []string
 	for shard := range shards {
-		values = append(values, campaignShard(campaign, shard))
+		if campaign != "" {
+			values = append(values, campaignShard(campaign, shard))
+		}
 	}
-	err := l.lookup(ctx, "campaign", campaign != "", values, yield, func(e ledger.Entry) bool { return e.Campaign == campaign })
+	err := l.lookup(ctx, "campaign", values, yield, func(e ledger.Entry) bool { return e.Campaign == campaign })
 	if err != nil {
 		return fmt.Errorf("looking up campaign %q: %w", campaign, err)
 	}
@@ -102,7 +104,11 @@ func (l *Ledger) ByCampaign(ctx context.Context, campaign string, yield func(led
 
 // ByTarget implements [ledger.Ledger], like ByCampaign.
 func (l *Ledger) ByTarget(ctx context.Context, target string, yield func(ledger.Record) bool) error {
-	err := l.lookup(ctx, "target", target != "", []string{target}, yield, func(e ledger.Entry) bool {
+	var values []string
+	if target != "" {
+		values = append(values, target)
+	}
+	err := l.lookup(ctx, "target", values, yield, func(e ledger.Entry) bool {
 		return slices.Contains(e.Targets, target)
 	})
 	if err != nil {
@@ -111,13 +117,14 @@ func (l *Ledger) ByTarget(ctx context.Context, target string, yield func(ledger.
 	return nil
 }
 
-func (l *Ledger) lookup(ctx context.Context, name string, any bool, values []string,
+// lookup yields the commands that match among those that an index has under values.
+func (l *Ledger) lookup(ctx context.Context, name string, values []string,
 	yield func(ledger.Record) bool, match func(ledger.Entry) bool,
 ) error {
 	if l.closed() {
 		return errClosed
 	}
-	if err := ctx.Err(); err != nil || !any {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var unreadable []error
