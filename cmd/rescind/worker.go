@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -133,8 +131,7 @@ func openLedger(ctx context.Context, cfg aws.Config, where string, log *zap.Logg
 	return nil, misused("RESCIND_LEDGER must be bolt:PATH or dynamodb:TABLE, not %q", where)
 }
 
-// connections is how many idle connections to a host are kept: as many as there are calls
-// under way to one service at the most usual.
+// connections is how many idle connections to a box in this process are kept.
 const connections = 512
 
 // credentialsBound is how long AWS credentials may take to find: an instance's metadata
@@ -146,11 +143,7 @@ var errNoQueue = misused("no queue: set RESCIND_QUEUE_URL, or --queue-url, to th
 // awsConfig reads AWS_* variables and profiles as every AWS tool does, and looks for
 // credentials, so that their want is told before anything is tried.
 func awsConfig(ctx context.Context) (aws.Config, error) {
-	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConns = 0
-		t.MaxIdleConnsPerHost = connections
-	})
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(worker.HTTPClient()))
 	if err != nil {
 		return cfg, fmt.Errorf("reading the AWS configuration: %w", err)
 	}

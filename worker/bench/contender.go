@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -102,6 +103,7 @@ func contend(ctx context.Context, c contender, orders <-chan json.RawMessage, ou
 	return answers.Encode(spent{PeakRSS: peakRSS()})
 }
 
+// profile writes a CPU profile to path, and what was allocated beside it, until stop is called.
 func profile(path string) (stop func() error, err error) {
 	f, err := os.Create(filepath.Clean(path))
 	if err != nil {
@@ -112,7 +114,11 @@ func profile(path string) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		return f.Close()
+		allocated, err := os.Create(filepath.Clean(strings.TrimSuffix(path, ".pprof") + "-allocs.pprof"))
+		if err != nil {
+			return errors.Join(fmt.Errorf("making the profile of allocations: %w", err), f.Close())
+		}
+		return errors.Join(f.Close(), pprof.Lookup("allocs").WriteTo(allocated, 0), allocated.Close())
 	}, nil
 }
 

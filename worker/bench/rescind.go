@@ -16,9 +16,11 @@ func prepareRescind(ctx context.Context, a assignment) (func(context.Context) er
 	if err != nil {
 		return nil, err
 	}
+	cfg := a.config()
+	cfg.HTTPClient = worker.HTTPClient() // as Rescind's own command has it
 	w, err := worker.New(ctx, worker.Options{
 		QueueURLs: []string{a.Place.QueueURL}, TopicARN: a.Place.TopicARN, Ledger: book,
-		Quotas: worker.Quotas{"batch:*": {}}, AWS: a.config(),
+		Quotas: worker.Quotas{"batch:*": {}}, AWS: cfg,
 	})
 	if err != nil {
 		return nil, errors.Join(err, book.Close())

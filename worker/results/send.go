@@ -68,7 +68,7 @@ func (p *Publisher) request(topic string, list []*entry) (answers []error, failu
 		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, e.wire(i))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), p.o.Timeout)
-	out, err := p.api.PublishBatch(ctx, in)
+	out, err := p.api.PublishBatch(ctx, in, withForm)
 	cancel()
 	if err == nil {
 		return p.read(len(list), out), nil

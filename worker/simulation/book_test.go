@@ -107,6 +107,7 @@ func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c
 			if c.State == ledger.Claimed && c.Resumed {
 				s.Progress = &c.Progress
 			}
+			s.Outcome = string(c.Outcome)
 			b.add(s)
 		}
 	})

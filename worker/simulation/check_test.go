@@ -64,7 +64,8 @@ func newChecker(h *history) *checker {
 		c.events[e.ID] = append(c.events[e.ID], event{p, e})
 	}
 	for _, s := range h.Steps {
-		if s.Operation == opComplete && !s.Fenced {
+		// What was stored without the worker being told is seen by the next claim at the latest.
+		if s.Outcome != "" && !s.Fenced {
 			id := outcome.EventID(s.Key)
 			c.stored[id] = append(c.stored[id], s)
 		}

@@ -24,7 +24,7 @@ const (
 // plan is what a seed stands for: everything that is asked for and everything that fails.
 type plan struct {
 	Seed uint64
-	// Ledger is "bolt", one file that all workers share in one process, or "dynamodb".
+	// Ledger is onBolt, one file that all workers share in one process, or onDynamo.
 	Ledger string
 	// Latency is that of every AWS request.
 	Latency time.Duration
@@ -44,11 +44,17 @@ type plan struct {
 	Commands []order
 }
 
+// The ledgers.
+const (
+	onBolt   = "bolt"
+	onDynamo = "dynamodb"
+)
+
 // rule is a rule of awssim.Faults, and of the same form for the shared ledger ("ledger:*").
 type rule struct {
-	Name                                        string
-	Late, Unsent, Broken, Doubtful, Lost, Items float64
-	LateBy                                      time.Duration
+	Name                                               string
+	Late, Unsent, Broken, Doubtful, Lost, Items, Twice float64
+	LateBy                                             time.Duration
 }
 
 // outage is a service that answers 503 to everything for a while.
@@ -115,7 +121,7 @@ var steps = []string{
 	"ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch", "PublishBatch",
 	"CancelJobs", "DescribeJobs", "CancelSteps", "ListSteps", "CancelJobExecution", "DescribeJobExecution",
 	"RequestCancelWorkflowExecution", "ListOpenWorkflowExecutions", "CancelDataRepositoryTask", "DescribeDataRepositoryTasks",
-	opClaim, opProgress, opRelease, opComplete, opRenew,
+	opClaim, opProgress, opRelease, opComplete, opRenew, "PutItem", "UpdateItem", "TransactWriteItems",
 	// The likelier ones once more.
 	"ReceiveMessage", "DeleteMessageBatch", "PublishBatch", "CancelJobs", opClaim, opProgress, opComplete, opRelease,
 }
@@ -129,7 +135,7 @@ type planner struct {
 func newPlan(seed uint64) plan {
 	p := &planner{Rand: rand.New(rand.NewPCG(seed, 0x5eed))}
 	p.Seed = seed
-	p.Ledger = "bolt"
+	p.Ledger = pick(p, onBolt, onDynamo)
 	p.Latency = p.between(2*time.Millisecond, 60*time.Millisecond)
 	if p.maybe(0.5) {
 		p.StopAfter = p.between(0, 20*time.Second)
@@ -286,7 +292,7 @@ func (p *planner) faults() {
 			continue
 		}
 		r := rule{Name: name}
-		for _, chance := range []*float64{&r.Late, &r.Unsent, &r.Broken, &r.Doubtful, &r.Lost, &r.Items} {
+		for _, chance := range []*float64{&r.Late, &r.Unsent, &r.Broken, &r.Doubtful, &r.Lost, &r.Items, &r.Twice} {
 			if p.maybe(0.4) {
 				*chance = p.Float64() * p.Float64() * 0.5
 			}

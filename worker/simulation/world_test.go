@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -20,6 +21,7 @@ import (
 	"github.com/rescindhq/rescind/worker"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
+	"github.com/rescindhq/rescind/worker/ledger/dynamo"
 )
 
 // begin is when every bubble of testing/synctest begins.
@@ -30,6 +32,7 @@ const (
 	// that was held up comes back after 15 minutes at most, and may have to do so again.
 	settling = 2 * time.Hour
 	outcomes = "outcomes"
+	table    = "commands" // of the ledger
 )
 
 // world is a plan being run.
@@ -40,8 +43,7 @@ type world struct {
 	queue   string
 	dead    string
 	topic   string
-	path    string // of the ledger
-	shared  ledger.Ledger
+	shared  ledger.Ledger // where it is a file
 	journal *journal
 	sent    []sent
 	over    chan struct{} // closed when everything is settled, or will not be
@@ -97,11 +99,11 @@ func newWorld(t *testing.T, p plan) *world {
 			continue
 		}
 		faults[r.Name] = awssim.Fault{
-			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items,
+			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items, Twice: r.Twice,
 		}
 	}
 	w.sim = awssim.New(awssim.Options{
-		Seed: p.Seed, Latency: p.Latency, Faults: faults, Quotas: p.Quotas, History: true,
+		Seed: p.Seed, Latency: p.Latency, Quotas: p.Quotas, History: true,
 		Batch: batch.Options{StopAfter: p.StopAfter}, EMR: emr.Options{StopAfter: p.StopAfter}, FSx: fsx.Options{StopAfter: p.StopAfter},
 		IoT: iot.Options{StopAfter: p.StopAfter}, SWF: swf.Options{ObeyAfter: p.StopAfter},
 	})
@@ -117,9 +119,14 @@ func newWorld(t *testing.T, p plan) *world {
 	for _, each := range p.Targets {
 		w.put(each)
 	}
-	w.path = filepath.Join(t.TempDir(), "ledger.db")
-	w.shared, err = bolt.Open(w.path, bolt.Options{NoSync: true})
-	w.must(err)
+	if p.Ledger == onDynamo {
+		w.journal.rule = nil // the rule for DynamoDB does
+		w.must(dynamo.CreateTable(context.Background(), w.sim.Config(), table))
+	} else {
+		w.shared, err = bolt.Open(filepath.Join(t.TempDir(), "ledger.db"), bolt.Options{NoSync: true})
+		w.must(err)
+	}
+	w.sim.SetFaults(faults)
 	return w
 }
 
@@ -222,9 +229,12 @@ func (w *world) outages() {
 }
 
 func (w *world) setDown(service string, down bool) {
-	if service == theLedger {
+	switch {
+	case service == theLedger && w.plan.Ledger == onBolt:
 		w.journal.setDown(down)
 		return
+	case service == theLedger:
+		service = "dynamodb"
 	}
 	w.sim.SetDown(service, down)
 }
@@ -257,16 +267,25 @@ func (w *world) process(name string, l life) {
 	config := w.sim.Config()
 	config.HTTPClient = wire{p, config.HTTPClient}
 	config.Credentials = credentials.NewStaticCredentialsProvider(name, "secret", "")
+	own, err := w.open(ctx, config, l.Skew)
+	for err != nil {
+		if p.isDead() || !w.wait(5*time.Second) {
+			return // started again and again, as an orchestrator would
+		}
+		own, err = w.open(ctx, config, l.Skew)
+	}
+	if own != w.shared {
+		defer func() { _ = own.Close() }()
+	}
 	o := worker.Options{
-		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: book{w.shared, p, w.journal}, AWS: config,
+		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: book{own, p, w.journal}, AWS: config,
 		MaxInFlight: 200, MinReceives: min(worker.DefaultMinReceives, w.plan.MaxReceives),
 		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: 10 * time.Second,
 	}
 	var made *worker.Worker
 	for made == nil {
-		var err error
 		if made, err = worker.New(ctx, o); err != nil && (p.isDead() || !w.wait(5*time.Second)) {
-			return // started again and again, as an orchestrator would
+			return
 		}
 	}
 	ended := make(chan struct{})
@@ -299,6 +318,14 @@ func (w *world) process(name string, l life) {
 	}
 	close(ended)
 	hands.Wait()
+}
+
+// open opens the ledger as a process sees it.
+func (w *world) open(ctx context.Context, config aws.Config, skew time.Duration) (ledger.Ledger, error) {
+	if w.shared != nil {
+		return w.shared, nil
+	}
+	return dynamo.Open(ctx, config, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(skew) }})
 }
 
 // settle waits until every message is off the queue and answered.

@@ -36,8 +36,9 @@
 //	outcome      B  of an ended command
 //	expires      N  Unix seconds at which an ended command is forgotten; DynamoDB's time to live
 //
-// Two indexes hold keys alone: "campaign" and "target". Campaigns are sharded because an index
-// takes 1,000 writes a second for one value, and slows its table at that. A command of several
+// Two indexes hold keys alone: "campaign" and "target". Campaigns are sharded because a partition
+// takes 1,000 write units a second, those of an index too, and an index that is throttled throttles
+// its table ("GSI write throttling and back pressure" in the developer guide). A command of several
 // targets has an item beside it for each, with id "/target/" + hash of the target + "/" + key,
 // target and expires, written before its first claim; so no command's key may begin with "/".
 // Lookups read the indexes, which lag the table by moments: what was claimed just now may be
@@ -61,28 +62,29 @@
 //
 // # Who repeats
 //
-// The SDK makes one attempt. This package repeats throttled requests with full-jitter backoff
+// The SDK makes one attempt. This package repeats throttled requests with full-jitter backoff,
 // and cuts transactions in halves as it does, so that they fit what a small table gives: a
-// throttled table slows a worker. Only where a transaction and all that was cut from it get
-// nothing done for 30 seconds does the caller see an
-// error; the worker then closes its gate, says so at /readyz and goes on asking. Answers of 5xx
-// and broken connections are repeated for 3 seconds, which a failover inside the service takes;
-// an outage is told soon, because while it lasts nothing should be received. Conflicts with
-// another worker's transaction wait for a jitter of their own. Any other refusal (no
-// permission, no table) is returned at once.
+// throttled table slows a worker. Only where a request, and all that was cut from it, gets
+// nothing done for 30 seconds does the caller see an error; the worker then closes its gate,
+// says so at /readyz and goes on asking. Answers of 5xx and broken connections are repeated for
+// 3 seconds, enough for a moment's trouble inside the service; an outage is told soon, because
+// while it lasts nothing should be received. Conflicts with another worker's transaction wait
+// for a jitter of their own. Any other refusal (no permission, no table) is returned at once.
 //
 // # What it costs
 //
-// A write unit is 1 KB of the larger of the item before and after; in a transaction it counts
-// twice, a refused write counts like one that succeeded. The item of a command with one target
-// is about 400 bytes before its end, and its outcome (usually 1 to 2 KB) more after it. Claim,
-// begin and complete are therefore 1 + 1 + 2 or 3 units sent alone and twice that in
-// transactions, and two more for the indexes, counted singly: 6 to 7 alone, 10 to 12
-// grouped. Every 20 seconds that a worker holds a command cost 1 unit (2 grouped). A command of n
-// targets costs a read and 2n units more.
+// A write unit is 1 KB, begun, of the larger of the item before and after; a transaction takes
+// two ("Read and write operations" and "DynamoDB transactions" in the developer guide), and a
+// refused write counts like one that succeeded. The item of a command with one target is some
+// 300 bytes before its end, and its outcome (usually 1 to 2 KB) more after it. Claim, begin and
+// complete are therefore 1 + 1 + 2 or 3 units sent alone and twice that in transactions; the
+// two indexes add one each, at the claim. (That these are not doubled is inferred: indexes are
+// written after the transaction.) A command thus costs 6 to 7 units alone and 10 to 12 grouped,
+// one without campaign one less. Every 20 seconds that a worker holds a command cost 1 unit (2
+// grouped). A command of n targets costs a read and 2n units more.
 //
-// Grouping makes 30 requests of 3,000 and needs as many fewer connections, signatures and
-// round trips of a worker; DynamoDB charges it double. Where the bill matters more than what one
-// worker can do, set Options.Singly: every write is then a request of its own. It also
-// suits a table that other programs' transactions touch, where conflicts would cancel many.
+// Grouping makes 30 requests of 3,000, and needs as many fewer connections, signatures and round
+// trips; DynamoDB charges it double. Where the bill matters more than what one worker can do,
+// set Options.Singly: every write is then a request of its own. It also suits a table that
+// other programs' transactions touch, where conflicts would cancel many.
 package dynamo

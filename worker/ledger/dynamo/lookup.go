@@ -128,6 +128,7 @@ func (l *Ledger) lookup(ctx context.Context, name string, values []string,
 		return err
 	}
 	var unreadable []error
+	known := map[string]bool{} // an item beside an earlier command of its key names it twice
 	for _, value := range values {
 		var from item
 		for {
@@ -135,6 +136,11 @@ func (l *Ledger) lookup(ctx context.Context, name string, values []string,
 			if err != nil {
 				return err
 			}
+			keys = slices.DeleteFunc(keys, func(key string) bool {
+				twice := known[key]
+				known[key] = true
+				return twice
+			})
 			for part := range slices.Chunk(keys, maxBatchGet) {
 				goOn, err := l.yieldAll(ctx, part, match, yield)
 				if err != nil && !errors.Is(err, ledger.ErrUnreadable) {

@@ -159,7 +159,7 @@ var outcome = []byte(strings.Repeat("o", 1200))
 
 func TestRefusedItemsCostTheOthersOneMoreRequest(t *testing.T) {
 	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
-		tokens := claimAll(t, l, 102)
+		tokens := claimAll(t, l, 101)
 		before := w.count("TransactWriteItems")
 		for i := 5; i < 100; i += 10 {
 			tokens[i].Number++
@@ -169,7 +169,7 @@ func TestRefusedItemsCostTheOthersOneMoreRequest(t *testing.T) {
 				t.Errorf("update %d: %v", i, err)
 			}
 		}
-		// Two alone, as nothing was in their way, 100 together, and 90 of these once more.
+		// One alone, as nothing was in its way, 100 together, and 90 of these once more.
 		if got := w.count("TransactWriteItems") - before; got != 2 {
 			t.Errorf("%d transactions, want 2", got)
 		}

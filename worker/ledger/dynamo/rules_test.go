@@ -226,6 +226,29 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// The items beside a command of several targets outlive it, and may meet a new one of its key.
+func TestAKeyComesBackWithOneTarget(t *testing.T) {
+	bubble(t, dynamo.Options{Retention: time.Hour}, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
+		e := entry(1)
+		e.Targets = append(e.Targets, "another")
+		for range 2 {
+			c, err := l.Claim(t.Context(), e, lease)
+			if err != nil || c.Resumed {
+				t.Fatalf("Claim = %+v, %v", c, err)
+			}
+			if err := l.Complete(t.Context(), c.Token, outcome); err != nil {
+				t.Fatal(err)
+			}
+			found := 0
+			if err := l.ByTarget(t.Context(), e.Targets[0], func(ledger.Record) bool { found++; return true }); err != nil || found != 1 {
+				t.Errorf("by target: %d, %v", found, err)
+			}
+			e.Targets = e.Targets[:1]
+			time.Sleep(2 * time.Hour)
+		}
+	})
+}
+
 func TestOpenRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, cfg := box(t, awssim.Options{})
