@@ -154,6 +154,14 @@ func (b *box) outcomes() map[string]outcome.Data {
 	return data
 }
 
+// parse reads one outcome.
+func (b *box) parse(body string) outcome.Data {
+	b.t.Helper()
+	e, err := outcome.Parse([]byte(body))
+	b.must(err)
+	return e.Data
+}
+
 // published counts what was published so far, repetitions included.
 func (b *box) published() int { return b.Depth(outcomesQueue).Visible }
 

@@ -53,7 +53,9 @@ type tally struct {
 // order is one of the things that a box is asked to do. Orders come in the order of the
 // fields, again and again.
 type order struct {
-	Open  *load // a fresh box with these commands on its queue; answered by place
+	Open *load // a fresh box with these commands on its queue; answered by place
+	// Profile is a file for a CPU profile of the box, until it is drained; "" for none.
+	Profile string
 	Drain bool  // wait until all is done; answered by true
 	Close bool  // answered by tally
 }
@@ -79,12 +81,20 @@ func serveBox(ctx context.Context, orders <-chan json.RawMessage, out io.Writer)
 			if b, err = openBox(ctx, *o.Open); err != nil {
 				return err
 			}
+			if o.Profile != "" {
+				if b.stopProfile, err = profile(o.Profile); err != nil {
+					return err
+				}
+			}
 			answer = b.place
 		case b == nil:
 			return errors.New("the box was asked for a result before it was opened")
 		case o.Drain:
-			if err := b.drained(ctx); err != nil {
+			switch err := b.drained(ctx); {
+			case ctx.Err() != nil:
 				return nil // the bench has ended
+			case err != nil:
+				return err
 			}
 		case o.Close:
 			if err := b.close(); err != nil {
@@ -109,6 +119,8 @@ type box struct {
 	served chan error
 	empty  atomic.Int64
 	before time.Duration // CPU used when it was opened
+
+	stopProfile func() error // nil: there is none
 }
 
 func openBox(ctx context.Context, l load) (*box, error) {
@@ -190,6 +202,11 @@ func (b *box) drained(ctx context.Context) error {
 		}
 	}
 	b.tally.CPU = processorTime() - b.before
+	if b.stopProfile != nil {
+		if err := b.stopProfile(); err != nil {
+			return err
+		}
+	}
 	b.tally.Empty = b.empty.Load()
 	b.tally.Requests = map[string]int64{}
 	for name, count := range b.sim.Counts() {

@@ -41,13 +41,15 @@ func measure(ctx context.Context, aws *part, c contender, o options, round int) 
 		return m, fmt.Errorf("making a directory for the ledger: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	a := assignment{Dir: dir}
+	a, opening := assignment{Dir: dir}, order{Open: &o.load}
 	if o.profiles != "" {
-		if a.Profile, err = filepath.Abs(filepath.Join(o.profiles, fmt.Sprintf("%s-%d.pprof", c.name, round+1))); err != nil {
+		name, err := filepath.Abs(filepath.Join(o.profiles, fmt.Sprintf("%s-%d", c.name, round+1)))
+		if err != nil {
 			return m, fmt.Errorf("naming the profile: %w", err)
 		}
+		a.Profile, opening.Profile = name+".pprof", name+"-box.pprof"
 	}
-	if err := aws.ask(order{Open: &o.load}, &a.Place); err != nil {
+	if err := aws.ask(opening, &a.Place); err != nil {
 		return m, err
 	}
 	worker, err := start(ctx, c.name)

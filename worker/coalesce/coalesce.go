@@ -46,7 +46,7 @@ type entry[T, R any] struct {
 }
 
 // New returns a group whose requests are made by do: as many results as items, in order. do
-// is called on a goroutine of its own and must return; it is never called with no items.
+// is called on a goroutine of the group and must return; it is never called with no items.
 func New[T, R any](o Options[T], do func(items []T) []R) *Group[T, R] {
 	if o.PartFilled == 0 {
 		o.PartFilled = 2
@@ -104,20 +104,29 @@ func (g *Group[T, R]) Wait(ctx context.Context) error {
 	}
 }
 
+// startLocked begins the requests that may begin.
 func (g *Group[T, R]) startLocked() {
-	for len(g.waiting) > 0 && g.inFlight < g.o.InFlight {
-		n, full := g.cutLocked()
-		if !full && g.inFlight >= g.o.PartFilled {
-			return
-		}
-		batch := slices.Clone(g.waiting[:n])
-		// What is sent must not be kept alive from here; append makes a new array in time.
-		clear(g.waiting[:n])
-		g.waiting = g.waiting[n:]
-		g.cut, g.cutBytes = 0, 0
-		g.inFlight++
+	for batch := g.takeLocked(); batch != nil; batch = g.takeLocked() {
 		go g.send(batch)
 	}
+}
+
+// takeLocked takes what waits for the next request, if one may begin, and counts it as under way.
+func (g *Group[T, R]) takeLocked() []entry[T, R] {
+	if len(g.waiting) == 0 || g.inFlight >= g.o.InFlight {
+		return nil
+	}
+	n, full := g.cutLocked()
+	if !full && g.inFlight >= g.o.PartFilled {
+		return nil
+	}
+	batch := slices.Clone(g.waiting[:n])
+	// What is sent must not be kept alive from here; append makes a new array in time.
+	clear(g.waiting[:n])
+	g.waiting = g.waiting[n:]
+	g.cut, g.cutBytes = 0, 0
+	g.inFlight++
+	return batch
 }
 
 // cutLocked returns how many of the waiting items the next request takes, and whether it
@@ -137,21 +146,26 @@ func (g *Group[T, R]) cutLocked() (n int, full bool) {
 	return g.cut, g.cut == g.o.Max || g.o.MaxBytes > 0 && g.cutBytes >= g.o.MaxBytes
 }
 
+// send makes requests one after the other, the first for batch, for as long as there is another
+// one to make: a goroutine that has made one has grown the stack that requests take.
 func (g *Group[T, R]) send(batch []entry[T, R]) {
-	items := make([]T, len(batch))
-	for i, e := range batch {
-		items[i] = e.item
+	for batch != nil {
+		items := make([]T, len(batch))
+		for i, e := range batch {
+			items[i] = e.item
+		}
+		results := g.do(items)
+		for i, e := range batch {
+			e.done(results[i])
+		}
+		g.mu.Lock()
+		g.inFlight--
+		batch = g.takeLocked()
+		g.startLocked()
+		if g.inFlight == 0 && g.idle != nil { // so nothing waits either
+			close(g.idle)
+			g.idle = nil
+		}
+		g.mu.Unlock()
 	}
-	results := g.do(items)
-	for i, e := range batch {
-		e.done(results[i])
-	}
-	g.mu.Lock()
-	g.inFlight--
-	g.startLocked()
-	if g.inFlight == 0 && len(g.waiting) == 0 && g.idle != nil {
-		close(g.idle)
-		g.idle = nil
-	}
-	g.mu.Unlock()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,7 +19,8 @@ import (
 // UTF-8 with unique names at every depth, 10,000 deep at most (jsontext's own bound), gives
 // an error; members that stand before the fault have then been seen.
 func members(text []byte, each func(name string, value jsontext.Value) error) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text))
+	dec := decoderOf(text)
+	defer decoders.Put(dec)
 	switch token, err := dec.ReadToken(); {
 	case err != nil:
 		return err
@@ -52,6 +54,17 @@ func members(text []byte, each func(name string, value jsontext.Value) error) er
 	}
 }
 
+// decoders are used again: a new one for each object would be a tenth of what reading a command
+// allocates. Each keeps the text that it read last until its next use, or the garbage collector
+// takes both.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+func decoderOf(text []byte) *jsontext.Decoder {
+	dec := decoders.Get().(*jsontext.Decoder)
+	dec.Reset(bytes.NewBuffer(text))
+	return dec
+}
+
 var (
 	errNotObject = errors.New("not an object")
 	errTrailing  = errors.New("something follows the object")
@@ -78,7 +91,8 @@ func object(path string, value jsontext.Value, each func(string, jsontext.Value)
 // elements calls each with the elements of the list that stands at path, until one is at
 // fault. The values are lent until each returns.
 func elements(path string, list jsontext.Value, each func(jsontext.Value) *handlers.FieldError) *handlers.FieldError {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(list))
+	dec := decoderOf(list)
+	defer decoders.Put(dec)
 	_, err := dec.ReadToken()
 	for err == nil && dec.PeekKind() != jsontext.KindEndArray {
 		var value jsontext.Value

@@ -12,12 +12,14 @@ const (
 	backoffBase = 100 * time.Millisecond
 	backoffCap  = 20 * time.Second
 
-	// A service counts as down when so many requests in a row found it unavailable, or so many
-	// found nothing but throttling: then there is one probe at a time, after gaps drawn like
-	// backoffs. A quota that is believed four times too high throttles three of four requests,
-	// and twenty in a row once in three hundred: for such the rate is to be learned.
-	downAfter      = 5
-	throttledAfter = 20
+	// A service counts as down when so many requests in a row found it unavailable. Where one of
+	// two fails, that is once in a thousand requests, and costs the first gap.
+	downAfter = 10
+	// Then it is probed after gaps that double from firstGap to lastGap, of each of which half is
+	// left to chance: two dozen probes in an outage of two minutes, and its end is seen
+	// within lastGap. So is it where a probe is not answered at all: the next does not wait longer.
+	firstGap = 200 * time.Millisecond
+	lastGap  = 8 * time.Second
 )
 
 // backoff returns the wait before the try after n failed ones.
@@ -29,40 +31,44 @@ func backoff(n int) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
 
-// breaker counts requests in a row that came to nothing.
+// breaker counts requests in a row that found the service unavailable. It is closed while
+// those are few: requests begin as quotas allow. It is open when they are downAfter: one probe
+// at a time begins, after growing gaps. Any answer closes it, a throttle too, and what waits
+// goes on at the speed of its quotas.
 type breaker struct {
-	unavailable, throttled int
-	probes                 int // since it opened
-	probeAt                time.Time
+	failed  int
+	gap     time.Duration // before the next probe
+	probeAt time.Time
 }
 
-func (b *breaker) open() bool {
-	return b.unavailable >= downAfter || b.throttled >= throttledAfter
-}
+func (b *breaker) open() bool { return b.failed >= downAfter }
 
 // allows says whether a request may begin.
-func (b *breaker) allows(now time.Time, inFlight int) bool {
-	return !b.open() || inFlight == 0 && !b.probeAt.After(now)
+func (b *breaker) allows(now time.Time) bool { return !b.open() || !b.probeAt.After(now) }
+
+// begin is told of each request's begin and says whether it is a probe.
+func (b *breaker) begin(now time.Time) bool {
+	if b.open() {
+		b.probeAt = now.Add(lastGap) // unless it ends before
+	}
+	return b.open()
 }
 
-// note is told of each request's end: whether it began while the breaker was open, how many
-// of its items came back unavailable, and how many throttled. Requests that were under way
-// when the breaker opened say nothing new, unless they succeeded.
-func (b *breaker) note(now time.Time, probe bool, items, unavailable, throttled int) {
-	wasOpen := b.open()
+// note is told of each request's end, and whether the service answered. It says whether that
+// closed the breaker. Requests that were under way when it opened say nothing new, unless they
+// were answered.
+func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 	switch {
-	case unavailable+throttled < items:
+	case answered:
+		closed = b.open()
 		*b = breaker{}
-		return
-	case wasOpen && !probe:
-		return
-	case unavailable > 0:
-		b.unavailable++
+	case b.open() && !probe:
 	default:
-		b.throttled++
+		b.failed++
+		if b.open() {
+			b.gap = min(lastGap, max(firstGap, 2*b.gap))
+			b.probeAt = now.Add(b.gap/2 + rand.N(b.gap/2))
+		}
 	}
-	if b.open() {
-		b.probes++
-		b.probeAt = now.Add(backoff(b.probes))
-	}
+	return closed
 }

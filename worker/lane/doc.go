@@ -5,8 +5,12 @@
 // An item travels like this. Do puts it among those that wait under its key. When the quota
 // has a token, the lane takes the items of one key, up to the largest request, and runs them
 // together. Each item comes back with a [Verdict]: done, or throttled, or unavailable, in which
-// case it waits again after a full-jitter backoff and the lane slows down; or refused, in which
+// case it waits again after a full-jitter backoff, and the quota slows down or the breaker
+// counts; or refused, in which
 // case the request is run again in halves, until the one item that is at fault stands alone.
+//
+// A lane at rest spends its quota's bucket a little faster with each call that is accepted; a
+// [Quota] says how its rate is found; and a service that is down is probed, see [Stats].
 //
 // Items that are ready wait for nothing but tokens, with one exception: a request that could
 // still take more waits while [Options.PartFilled] requests of its key are under way. So at

@@ -65,6 +65,7 @@ type Item[T any] struct {
 // Lane paces and coalesces. Its methods are safe for concurrent use.
 type Lane[T any] struct {
 	o      Options[T]
+	made   time.Time
 	ctx    context.Context // of requests; ends at Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -74,22 +75,14 @@ type Lane[T any] struct {
 	ring     []*keyed[T] // keys with something waiting, in the order of their turns
 	delayed  delayed[T]  // what backs off
 	inFlight int         // requests under way
-	grantAt  time.Time   // when the token that was reserved may be spent; zero: none is
+	unpaced  int         // of them, those whose tokens were there
+	proven   int         // of those that ended since nothing was under way or one was throttled
+	grant    grant       // for the next request
 	timer    *time.Timer
 	draining bool
 	stats    Stats
+	used     meter
 	breaker  breaker
-}
-
-// Stats counts what a lane did since it was made.
-type Stats struct {
-	Requests    int // requests made
-	Items       int // different ids in them
-	Throttled   int // items that came back throttled
-	Unavailable int // items that came back unavailable
-	Waiting     int // different ids that wait now, those in backoff included
-	InFlight    int // requests under way now
-	Down        bool
 }
 
 // New returns a lane. Close it to end its requests and its timer.
@@ -100,7 +93,7 @@ func New[T any](o Options[T]) *Lane[T] {
 	if o.InFlight == 0 {
 		o.InFlight = 64
 	}
-	l := &Lane[T]{o: o, keys: make(map[string]*keyed[T])}
+	l := &Lane[T]{o: o, made: time.Now(), keys: make(map[string]*keyed[T])}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -144,25 +137,6 @@ func (l *Lane[T]) Do(ctx context.Context, items ...Item[T]) []error {
 	l.mu.Unlock()
 	<-w.done
 	return w.errs
-}
-
-// Stats returns the lane's counts.
-func (l *Lane[T]) Stats() Stats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.stats
-	s.Down = l.breaker.open()
-	s.InFlight = l.inFlight
-	for _, k := range l.keys {
-		s.Waiting += k.live
-		for _, b := range k.pieces {
-			s.Waiting += len(b.shares)
-		}
-	}
-	for _, b := range l.delayed {
-		s.Waiting += len(b.shares)
-	}
-	return s
 }
 
 // Drain makes every item that is not in a request return ErrDraining, now and from now on.

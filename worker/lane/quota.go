@@ -2,45 +2,82 @@ package lane
 
 import (
 	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 const (
-	// On a throttle the allowed rate falls to this share of itself, the factor that the SDK's
-	// adaptive mode uses too (facts/aws.json, sdk_retry.adaptive.beta).
-	decrease = 0.7
-	// And no more often than this, so that the answers of requests that were under way
-	// together count once.
-	decreaseEvery = 500 * time.Millisecond
-	// Each second without a throttle gives back this share of the configured rate.
-	increasePerSecond = 0.1
-	// Where no rate is configured, the learned one grows by this factor each second.
-	growthPerSecond = 1.25
-	// A learned rate above this is no limit any more.
-	noLimit = 1e6
-	// The allowed rate never falls below this share of the configured one, nor below slowest:
-	// a call in ten seconds, a fifth of the slowest published refill (EMR's, facts/aws.json).
-	floor   = 1.0 / 64
+	// climb is the seconds that a rate of one call a second takes from a cut back to its plateau;
+	// a higher one takes less, by its root: 5 s at 50 a second. A worker alone is throttled about
+	// once in twice that time, so 0.2 % of its calls at 50 a second and 1.8 % at one in two
+	// seconds; in proportion to the rate it would be either too many there or too slow here.
+	climb = 35.0
+	// steep is the share of the plateau by which the rate is beyond it after as long again as the
+	// way to it took. It grows with the third power of time: hardly anything at first, and the
+	// double of the plateau after 2.2 times as long, so that what has changed is soon found.
+	steep = 0.1
+	// reach is in how many times the way of the outset's rate a rate, however low, has come back
+	// to the outset's: 20 s at 50 a second. This growth is the same for all who share a quota,
+	// and the cuts of those with more are more: so shares become even. Quicker makes them so
+	// sooner, and costs throttles: at 4, 3 % of the calls of eight workers, at 3, 4 %.
+	reach = 4
+	// A cut leaves at most gentle of the rate and at least hard of it: less would fall below the
+	// goal on the word of one call, more would not let AWS's bucket gather a call or two.
+	gentle = 0.85
+	hard   = 0.7
+	// dip is the share of what seems right that a cut leaves: what AWS's bucket gathers until the
+	// plateau pays for the probing beyond it.
+	dip = 0.95
+	// enough calls since the last cut tell their rate to a tenth.
+	enough = 10
+	// margin is left in the bucket: calls do not arrive exactly as far apart as they were sent.
+	margin = 0.5
+	// The allowed rate never falls below slowest: a call in ten seconds, a fifth of the slowest
+	// published refill (EMR's, facts/aws.json), so that the end of a throttling is soon seen.
 	slowest = 0.1
 )
 
-// Quota is a token bucket that learns: it starts from a configured rate, or from none, slows
-// when calls are throttled and speeds up again when they are not. Lanes that spend one AWS
-// quota share one Quota. It is safe for concurrent use.
+// Quota is a token bucket that mirrors AWS's own and learns: from a configured rate, or from
+// none. Lanes that spend one AWS quota share one Quota; workers that share an account know
+// nothing of each other and come to even shares. It is safe for concurrent use.
+//
+// It is in one of three states:
+//
+//   - unlimited: no rate is configured, and nothing was throttled yet. What was accepted within
+//     about a second before the first throttled call becomes the rate.
+//   - stocked: the bucket is full, or was and has not been empty since. A throttled call then
+//     says that others have emptied AWS's bucket: the stock is gone, and the rate stays.
+//   - paced: calls go out as the rate refills the bucket. A throttled call cuts the rate to
+//     below what seems right. From there it climbs to what seems right, the plateau, slower and
+//     slower, lingers there, and then probes beyond, faster and faster, until the next cut.
+//
+// What seems right is what was accepted a second since the last cut: at both ends AWS's bucket
+// was empty, so this is its refill, or this worker's share of it, exactly. Who is cut before
+// having come back to the plateau shares the quota, and stays below.
+//
+// Only time for which a call waited for its token counts as climbing: a quota that is not used
+// up says nothing about its end.
 type Quota struct {
-	mu       sync.Mutex
-	limit    float64 // configured calls a second; 0: none is known
-	rate     float64 // calls a second allowed now; 0: no limit, as long as nothing is throttled
-	burst    float64 // size of the bucket
-	tokens   float64 // may be negative: reserved ahead
-	at       time.Time
-	slowedAt time.Time
+	mu     sync.Mutex
+	outset float64 // configured calls a second; 0: none, until the first throttle
+	burst  float64 // size of the bucket
 
-	// What was spent: calls since windowAt, and calls a second in the window before that.
-	windowAt time.Time
-	window   float64
-	spent    float64
+	rate    float64 // calls a second allowed now; 0: unlimited
+	tokens  float64 // may be negative: reserved ahead
+	at      time.Time
+	stocked bool
+
+	start    float64 // the rate after the cut
+	plateau  float64
+	way      float64 // seconds from start to plateau
+	waited   float64 // seconds since the cut for which calls waited for tokens
+	cutAt    time.Time
+	accepted float64 // of the calls whose token was reserved since then
+	average  float64 // accepted a second between the cuts before; 0: too few to tell
+
+	lately float64 // accepted calls, each fading within about a second
+	fadeAt time.Time
 }
 
 // NewQuota returns a bucket of burst calls, full, that refills at rate calls a second. With a
@@ -48,39 +85,43 @@ type Quota struct {
 func NewQuota(rate, burst float64) *Quota {
 	burst = math.Max(burst, 1)
 	now := time.Now()
-	return &Quota{limit: rate, rate: rate, burst: burst, tokens: burst, at: now, windowAt: now}
+	q := &Quota{outset: rate, burst: burst, tokens: burst - margin, at: now, stocked: true, cutAt: now, fadeAt: now}
+	if rate > 0 {
+		q.set(rate, rate)
+	}
+	return q
 }
 
 // Rate returns the calls a second that are allowed now; 0 is no limit.
 func (q *Quota) Rate() float64 {
+	rate, _ := q.state()
+	return rate
+}
+
+// state returns the rate allowed now, 0 where there is no limit, and the tokens there.
+func (q *Quota) state() (rate, tokens float64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refill(time.Now())
-	return q.rate
+	return q.rate, q.tokens
 }
 
-// reserve takes a token and returns when it may be spent.
-func (q *Quota) reserve(now time.Time) time.Time {
+// reserve takes a token and returns in how long it will be there, and how long the rate takes to
+// refill one: 0 where there is no limit.
+func (q *Quota) reserve(now time.Time) (wait, each time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refill(now)
-	q.window++
 	if q.rate == 0 {
-		return now
+		return 0, 0
 	}
 	q.tokens--
-	if q.tokens >= 0 {
-		return now
-	}
-	return now.Add(time.Duration(-q.tokens / q.rate * float64(time.Second)))
+	second := float64(time.Second)
+	return time.Duration(math.Max(0, -q.tokens) / q.rate * second), time.Duration(second / q.rate)
 }
 
-// refill brings tokens, rate and what was spent up to now.
+// refill brings tokens and rate up to now.
 func (q *Quota) refill(now time.Time) {
-	if passed := now.Sub(q.windowAt); passed >= time.Second {
-		q.spent = q.window / passed.Seconds()
-		q.windowAt, q.window = now, 0
-	}
 	passed := now.Sub(q.at).Seconds()
 	if passed <= 0 {
 		return
@@ -89,36 +130,98 @@ func (q *Quota) refill(now time.Time) {
 	if q.rate == 0 {
 		return
 	}
-	q.tokens = math.Min(q.burst, q.tokens+passed*q.rate)
-	switch {
-	case q.limit == 0:
-		// Nothing says where to stop; that nothing is throttled does. From a low estimate the
-		// way up must not take minutes.
-		q.rate = math.Max(q.rate*math.Pow(growthPerSecond, math.Min(passed, 10)), q.rate+passed)
-		if q.rate > noLimit {
-			q.rate = 0
+	if q.tokens < 0 {
+		if q.stocked { // the stock is spent, on both sides: from here on the average counts
+			q.stocked = false
+			q.measure(now)
 		}
-	case q.rate < q.limit:
-		q.rate = math.Min(q.limit, q.rate+passed*increasePerSecond*q.limit)
+		q.waited += math.Min(passed, -q.tokens/q.rate)
+	}
+	q.tokens += passed * q.rate
+	if q.tokens >= q.burst-margin {
+		q.tokens, q.stocked = q.burst-margin, true
+	}
+	q.rate = q.curve()
+}
+
+// curve is the rate after having waited since the cut.
+func (q *Quota) curve() float64 {
+	beyond := q.waited - q.way
+	x := beyond / q.way
+	if x < 0 {
+		return q.plateau + (q.plateau-q.start)*x*x*x
+	}
+	y := beyond / (reach * way(q.outset))
+	return q.plateau + q.plateau*steep*x*x*x + q.outset*y*y*y
+}
+
+func way(rate float64) float64 { return climb / math.Sqrt(rate) }
+
+// set begins a curve.
+func (q *Quota) set(start, plateau float64) {
+	q.start = math.Max(start, slowest)
+	q.plateau = math.Max(plateau, q.start)
+	q.rate = q.start
+	// Workers that were throttled together do not come back together.
+	q.way = way(q.plateau) * (0.75 + rand.Float64()/2)
+	q.waited = 0
+	if q.start == q.plateau {
+		q.waited = q.way
 	}
 }
 
-// slow is told of a throttled call.
-func (q *Quota) slow(now time.Time) {
+// took is told of a call, whose token was reserved at that time, that was answered and not throttled.
+func (q *Quota) took(now, reserved time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lately = 1 + q.lately*math.Exp(-now.Sub(q.fadeAt).Seconds())
+	q.fadeAt = now
+	if !reserved.Before(q.cutAt) {
+		q.accepted++
+	}
+}
+
+// throttled is told of a call, whose token was reserved at that time, that was throttled.
+func (q *Quota) throttled(now, reserved time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.refill(now)
 	// AWS's bucket was empty a moment ago, whatever ours says.
 	q.tokens = math.Min(q.tokens, 0)
-	if now.Sub(q.slowedAt) < decreaseEvery {
-		return
+	stocked := q.stocked
+	q.stocked = false
+	switch {
+	case q.rate == 0:
+		q.outset = math.Max(q.lately*math.Exp(-now.Sub(q.fadeAt).Seconds()), 1)
+		q.set(q.outset, q.outset)
+		q.measure(now)
+	case reserved.Before(q.cutAt): // the last cut has answered for it
+	case stocked:
+		q.measure(now)
+	default:
+		q.cut(now, reserved)
 	}
-	q.slowedAt = now
-	rate := q.rate
-	// What was used is told by a quarter of a second at least: less says too little.
-	used := math.Max(q.spent, q.window/math.Max(now.Sub(q.windowAt).Seconds(), 0.25))
-	if rate == 0 || used < rate && used > 0 {
-		rate = used
+}
+
+// measure begins an average.
+func (q *Quota) measure(now time.Time) {
+	q.cutAt, q.accepted = now, 0
+}
+
+// cut is told of a throttled call that nothing explains but the rate.
+func (q *Quota) cut(now, reserved time.Time) {
+	var right float64
+	if q.accepted >= enough {
+		right = q.accepted / reserved.Sub(q.cutAt).Seconds()
+		q.average = right
+	} else {
+		right = math.Max(q.average, q.rate*q.accepted/(q.accepted+1))
 	}
-	q.rate = math.Max(rate*decrease, math.Max(q.limit*floor, slowest))
+	start := math.Max(hard*q.rate, math.Min(gentle*q.rate, dip*right))
+	plateau := right
+	if q.waited < q.way && q.accepted >= enough {
+		plateau = start
+	}
+	q.set(start, math.Min(plateau, q.rate))
+	q.measure(now)
 }

@@ -13,25 +13,17 @@ func (l *Lane[T]) pumpLocked() {
 	}
 	now := time.Now()
 	l.wakeLocked(now)
-	for !l.grantAt.After(now) && l.breaker.allows(now, l.inFlight) {
+	for l.breaker.allows(now) {
 		k := l.nextLocked()
 		if k == nil {
 			break
 		}
-		if l.grantAt.IsZero() {
-			l.grantAt = now
-			for _, q := range l.o.Quotas {
-				if at := q.reserve(now); at.After(l.grantAt) {
-					l.grantAt = at
-				}
-			}
-			if l.grantAt.After(now) {
-				break
-			}
+		g, ok := l.spendLocked(now)
+		if !ok {
+			break
 		}
-		l.grantAt = time.Time{}
 		l.rotateLocked()
-		l.startLocked(k.cut(l.o.Max))
+		l.startLocked(k.cut(l.o.Max), g, now)
 	}
 	l.setTimerLocked(now)
 }
@@ -60,7 +52,7 @@ func (l *Lane[T]) rotateLocked() {
 	l.ring = append(l.ring[1:], l.ring[0])
 }
 
-func (l *Lane[T]) startLocked(b *batch[T]) {
+func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) {
 	k := b.key
 	if len(b.shares) == 0 {
 		l.forgetLocked(k)
@@ -68,7 +60,11 @@ func (l *Lane[T]) startLocked(b *batch[T]) {
 	}
 	k.inFlight++
 	l.inFlight++
-	probe := l.breaker.open()
+	b.paced, b.blame, b.probe = g.paced, g.blame, l.breaker.begin(began)
+	if !b.paced {
+		l.unpaced++
+	}
+	l.used.add(began)
 	l.stats.Requests++
 	l.stats.Items += len(b.shares)
 	values := make([][]T, len(b.shares))
@@ -79,14 +75,20 @@ func (l *Lane[T]) startLocked(b *batch[T]) {
 			values[i][j] = e.value
 		}
 	}
+	reserved := g.since
 	l.wg.Go(func() {
-		verdicts, panicked := l.run(k.key, values)
+		verdicts, panicked := l.run(b.key.key, values)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		k.inFlight--
+		b.key.inFlight--
 		l.inFlight--
-		l.judgeLocked(b, probe, verdicts, panicked)
-		l.forgetLocked(k)
+		now := time.Now()
+		t := l.judgeLocked(b, verdicts, panicked, now)
+		l.spentLocked(b, reserved, now, t)
+		if t.asked > 0 && l.breaker.note(now, b.probe, t.unavailable < t.asked) {
+			l.hastenLocked(now)
+		}
+		l.forgetLocked(b.key)
 		l.pumpLocked()
 	})
 }
@@ -100,10 +102,16 @@ func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *P
 	return l.o.Run(l.ctx, key, values), nil
 }
 
+// tally counts the shares of a request by what the service said to them.
+type tally struct {
+	asked, throttled, unavailable int
+	answered                      int // those that were neither
+}
+
 // judgeLocked does with each share of a request what its verdict asks for.
-func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panicked *PanicError) {
+func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicError, now time.Time) tally {
 	var again, halve []*share[T]
-	throttled, unavailable, skipped := 0, 0, 0
+	t := tally{asked: len(b.shares)}
 	for i, s := range b.shares {
 		verdict := Refused
 		if panicked == nil {
@@ -113,29 +121,21 @@ func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panic
 		case Done:
 			finish(b.shares[i:i+1], nil)
 		case Skipped:
-			skipped++
+			t.asked--
 			finish(b.shares[i:i+1], nil)
 		case Throttled:
-			throttled++
+			t.throttled++
 			again = append(again, s)
 		case Unavailable:
-			unavailable++
+			t.unavailable++
 			again = append(again, s)
 		case Refused:
 			halve = append(halve, s)
 		}
 	}
-	now := time.Now()
-	l.stats.Throttled += throttled
-	l.stats.Unavailable += unavailable
-	if asked := len(b.shares) - skipped; asked > 0 {
-		l.breaker.note(now, probe, asked, unavailable, throttled)
-	}
-	if throttled > 0 && len(l.o.Quotas) > 0 {
-		// Nobody says which bucket was empty. The lane's own slows: where it was a shared one,
-		// the other lanes are throttled too and slow by themselves.
-		l.o.Quotas[0].slow(now)
-	}
+	t.answered = t.asked - t.throttled - t.unavailable
+	l.stats.Throttled += t.throttled
+	l.stats.Unavailable += t.unavailable
 	switch {
 	case len(halve) == 1 && panicked != nil:
 		finish(halve, panicked)
@@ -145,6 +145,7 @@ func (l *Lane[T]) judgeLocked(b *batch[T], probe bool, verdicts []Verdict, panic
 		l.halveLocked(b.key, halve)
 	}
 	l.backOffLocked(b, again, now)
+	return t
 }
 
 // halveLocked makes two pieces of what was refused as a whole.
@@ -165,14 +166,14 @@ func (l *Lane[T]) backOffLocked(b *batch[T], shares []*share[T], now time.Time) 
 	if len(shares) == 0 {
 		return
 	}
-	tries := 0
+	var tries int32
 	for _, s := range shares {
 		tries = max(tries, s.tries)
 		s.tries++
 	}
 	b.key.backing++
 	heap.Push(&l.delayed, &batch[T]{
-		key: b.key, shares: shares, piece: b.piece, until: now.Add(backoff(tries)),
+		key: b.key, shares: shares, piece: b.piece, until: now.Add(backoff(int(tries))),
 	})
 }
 
@@ -216,6 +217,13 @@ func (l *Lane[T]) wakeLocked(now time.Time) {
 	}
 }
 
+// hastenLocked ends every backoff, as the service answers again: the quotas pace what comes back.
+func (l *Lane[T]) hastenLocked(now time.Time) {
+	for _, b := range l.delayed {
+		b.until = now
+	}
+}
+
 // setTimerLocked sets the timer for the next moment at which something can be started. What
 // only waits for a request under way needs none: its end pumps.
 func (l *Lane[T]) setTimerLocked(now time.Time) {
@@ -225,7 +233,7 @@ func (l *Lane[T]) setTimerLocked(now time.Time) {
 			at = t
 		}
 	}
-	earliest(l.grantAt)
+	earliest(l.grant.at)
 	if len(l.delayed) > 0 {
 		earliest(l.delayed[0].until)
 	}

@@ -38,12 +38,13 @@ type share[T any] struct {
 	id      string
 	key     *keyed[T]
 	entries []*entry[T]
+	since   time.Duration // when the first of them came, by the lane's clock
+	tries   int32         // how often it came back to be run again
 	place   place
-	tries   int // how often it came back to be run again
 }
 
 // place is where a share is. The set is closed.
-type place int
+type place int8
 
 const (
 	inWaiting place = iota // among its key's waiting
@@ -64,6 +65,9 @@ type batch[T any] struct {
 	key    *keyed[T]
 	shares []*share[T]
 	piece  bool      // half of a refused request: to be run as it is
+	paced  bool      // its token was waited for
+	probe  bool      // it began while the breaker was open
+	blame  int8      // index of the quota that a throttle is put down to
 	until  time.Time // backs off until then
 }
 
@@ -87,7 +91,7 @@ func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
 	}
 	s := k.byID[it.ID]
 	if s == nil {
-		s = &share[T]{id: it.ID, key: k}
+		s = &share[T]{id: it.ID, key: k, since: time.Since(l.made)}
 		k.waiting = append(k.waiting, s)
 		k.byID[it.ID] = s
 		k.live++
@@ -140,6 +144,7 @@ func (l *Lane[T]) putBackLocked(k *keyed[T], shares []*share[T]) {
 				e.share = twin
 			}
 			twin.entries = append(twin.entries, s.entries...)
+			twin.since = s.since // it came first
 			continue
 		}
 		s.place = inWaiting

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
@@ -71,12 +70,15 @@ func Encode(name, key string, d Data) ([]byte, error) {
 	return text, nil
 }
 
-// write is the event's JSON. Deterministic sorts the counts.
+// write is the event's JSON: the members of Event and Data in their order, as package json would
+// write them with its counts sorted; see write.go.
 func write(e Event) ([]byte, error) {
-	text, err := json.Marshal(e, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, err
+	w := writer{text: make([]byte, 0, 1024+256*len(e.Data.Targets))}
+	w.event(&e)
+	if w.err != nil {
+		return nil, w.err
 	}
+	text := w.text
 	// JSON may hold U+FFFE and U+FFFF as they are, SNS and SQS messages may not. They stand
 	// only inside of strings, where their escapes mean the same.
 	for _, r := range []string{"\uFFFE", "\uFFFF"} {

@@ -159,12 +159,10 @@ func (b book) Complete(ctx context.Context, t ledger.Token, outcome []byte) (err
 	return err
 }
 
-// note writes a step down, unless it may have failed in the ledger itself.
+// note writes a step down.
 func (b book) note(operation string, t ledger.Token, s step, err error, silent bool) {
 	s.Fenced = errors.Is(err, ledger.ErrFenced)
-	if err != nil && !s.Fenced {
-		return
-	}
+	s.Maybe = err != nil && !s.Fenced
 	s.Worker, s.Operation, s.Key, s.Number, s.Silent = b.name, operation, t.Key, t.Number, silent || b.isDead()
 	b.add(s)
 }

@@ -22,7 +22,7 @@ type history struct {
 	Sent []sent
 	// Requests are those to AWS, as the box served them.
 	Requests []awssim.Record
-	// Steps are the calls of the ledger that had an effect, or were refused.
+	// Steps are the calls of the ledger that had an effect, may have had one, or were refused.
 	Steps []step
 	// Outcomes are what was published, in its order.
 	Outcomes []published
@@ -68,6 +68,8 @@ type step struct {
 	Outcome   string           `json:",omitempty"`
 	// Fenced: the ledger refused.
 	Fenced bool `json:",omitzero"`
+	// Maybe: the ledger does not know whether it was done.
+	Maybe bool `json:",omitzero"`
 	// Silent: the worker was not told that it was done.
 	Silent bool `json:",omitzero"`
 }

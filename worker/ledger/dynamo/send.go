@@ -74,7 +74,7 @@ func (l *Ledger) send(writes []*write, b *backoff) {
 		switch {
 		case worst.fate == 0, worst.fate == conflicted && len(writes) > 0:
 			continue
-		case worst.fate != tooMuch && !b.wait(worst.fate, l.closing):
+		case worst.fate != tooMuch && !b.wait(context.Background(), worst.fate, l.closing):
 			for _, w := range append(writes, later...) {
 				l.answer(w, answer{err: worst.err})
 			}
@@ -273,8 +273,8 @@ type backoff struct {
 func (b *backoff) restart() { *b = backoff{} }
 
 // wait waits before the next attempt and says whether there is to be one: not beyond the
-// bound for what is wrong, nor once closing is closed.
-func (b *backoff) wait(why fate, closing <-chan struct{}) bool {
+// bound for what is wrong, nor once closing is closed or ctx has ended.
+func (b *backoff) wait(ctx context.Context, why fate, closing <-chan struct{}) bool {
 	now := time.Now()
 	if b.since.IsZero() {
 		b.since = now
@@ -295,6 +295,8 @@ func (b *backoff) wait(why fate, closing <-chan struct{}) bool {
 		return true
 	case <-closing:
 		return false
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -311,8 +313,8 @@ func (l *Ledger) read(ctx context.Context, do func(context.Context) error) error
 		}
 		if s := judge(err); s.fate != throttled && s.fate != broken {
 			return err
-		} else if !b.wait(s.fate, l.closing) {
-			return err
+		} else if !b.wait(ctx, s.fate, l.closing) {
+			return errors.Join(ctx.Err(), err)
 		}
 	}
 }

@@ -1,0 +1,128 @@
+package lane
+
+import (
+	"math"
+	"time"
+)
+
+// Stats says what a lane did since it was made, and how it stands.
+type Stats struct {
+	Requests    int           // requests made
+	Items       int           // different ids in them; over Requests, the fill of batches
+	Throttled   int           // items that came back throttled
+	Unavailable int           // items that came back unavailable
+	Waiting     int           // different ids that wait now, those in backoff included
+	InFlight    int           // requests under way now
+	Oldest      time.Duration // how long the one that waits longest has been waiting; 0: none does
+	Allowed     float64       // requests a second that the quotas allow now; 0: no limit
+	Used        float64       // requests a second made lately, each fading within about ten seconds
+	Down        bool          // the breaker is open
+}
+
+// Stats returns the lane's counts. It looks at every key with something waiting.
+func (l *Lane[T]) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	s := l.stats
+	s.Down = l.breaker.open()
+	s.InFlight = l.inFlight
+	s.Used = l.used.rate(now)
+	s.Allowed, _ = l.allowed()
+	sinceMade := now.Sub(l.made)
+	since := sinceMade
+	look := func(shares []*share[T]) {
+		for _, each := range shares {
+			if len(each.entries) > 0 {
+				s.Waiting++
+				since = min(since, each.since)
+			}
+		}
+	}
+	for _, k := range l.keys {
+		look(k.waiting)
+		for _, b := range k.pieces {
+			look(b.shares)
+		}
+	}
+	for _, b := range l.delayed {
+		look(b.shares)
+	}
+	s.Oldest = sinceMade - since
+	return s
+}
+
+// longest bounds what Wait returns.
+const longest = 24 * time.Hour
+
+// Wait says in how long a request would begin that takes an item of this key added now, and 0
+// where nothing is in its way: after those that have their turn before, at the rate of the
+// emptiest quota; and where the key has waited for longer than it takes to measure, not faster
+// than the lane really went, be it for quotas that other lanes use too, or because the service is
+// slow or down. It is at most a day, and looks at every key with something waiting.
+func (l *Lane[T]) Wait(key string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	requests := func(k *keyed[T], more int) int {
+		return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing
+	}
+	mine, waited := 1, time.Duration(0)
+	if k := l.keys[key]; k != nil {
+		mine = requests(k, 1)
+		if len(k.waiting) > 0 && k.waiting[0] != nil {
+			waited = now.Sub(l.made) - k.waiting[0].since
+		}
+	}
+	before := float64(mine - 1)
+	for _, k := range l.keys { // keys take turns
+		if k.key != key {
+			before += float64(min(requests(k, 0), mine))
+		}
+	}
+	var wait float64
+	if rate, tokens := l.allowed(); rate > 0 {
+		wait = max(0, before+1-max(0, tokens)) / rate
+	}
+	if waited > fade {
+		wait = max(wait, before/max(l.used.rate(now), 1/longest.Seconds()))
+	}
+	if l.breaker.open() {
+		wait = max(wait, l.breaker.probeAt.Sub(now).Seconds())
+	}
+	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
+}
+
+// allowed returns the lowest rate of the quotas, 0 where none limits, and the tokens of the
+// emptiest.
+func (l *Lane[T]) allowed() (rate, tokens float64) {
+	rate, tokens = math.Inf(1), math.Inf(1)
+	for _, q := range l.o.Quotas {
+		if r, n := q.state(); r > 0 {
+			rate, tokens = math.Min(rate, r), math.Min(tokens, n)
+		}
+	}
+	if math.IsInf(rate, 1) {
+		return 0, tokens
+	}
+	return rate, tokens
+}
+
+// fade is the time in which what was used lately loses two thirds of its weight.
+const fade = 10 * time.Second
+
+// meter measures a rate of events lately. Its zero value is ready.
+type meter struct {
+	n  float64 // events, each fading
+	at time.Time
+}
+
+func (m *meter) add(now time.Time) {
+	m.n, m.at = m.faded(now)+1, now
+}
+
+func (m *meter) faded(now time.Time) float64 {
+	return m.n * math.Exp(-now.Sub(m.at).Seconds()/fade.Seconds())
+}
+
+func (m *meter) rate(now time.Time) float64 { return m.faded(now) / fade.Seconds() }
