@@ -69,8 +69,8 @@ func (r *rig) held() int {
 // ten seconds later commands are done as fast as they come, the backlog too.
 func TestTwoMinutesWithoutAndBackAtFullSpeed(t *testing.T) {
 	const (
-		each   = 100 // commands a second
-		window = 2000
+		each   = 40 // commands a second
+		window = 1000
 		before = 20 * time.Second
 		outage = 2 * time.Minute
 		after  = 30 * time.Second

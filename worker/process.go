@@ -2,6 +2,8 @@ package worker
 
 import (
 	"net/http"
+	"os"
+	"runtime/debug"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
@@ -24,4 +26,26 @@ func HTTPClient() *awshttp.BuildableClient {
 		t.MaxIdleConnsPerHost = connections
 		t.WriteBufferSize, t.ReadBufferSize = writeBuffer, readBuffer
 	})
+}
+
+const (
+	// gcPercent lets the heap grow to five times what lives before it is collected, where Go's
+	// own 100 is twice: most of a worker's garbage is made in bursts of requests beside little
+	// that lives, and collecting it took a quarter of the processor time.
+	gcPercent = 400
+	// memoryBase and memoryEach bound what that may come to: beyond them, and what the messages
+	// in flight need, the collector runs as often as it must (at most half of the time: Go's own
+	// bound). 5,000 in flight make 176 MiB.
+	memoryBase, memoryEach = 128 << 20, 10 << 10
+)
+
+// TuneMemory sets the process's garbage collector for a worker that holds up to maxInFlight
+// messages. Where GOGC or GOMEMLIMIT says otherwise it changes nothing. Call it once, in a process
+// that is a worker's own.
+func TuneMemory(maxInFlight int) {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryBase + int64(maxInFlight)*memoryEach)
 }

@@ -51,6 +51,7 @@ func (c *workerCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	worker.TuneMemory(c.MaxInFlight)
 	log := newLogger(s, c.LogLevel, c.LogFormat)
 	defer func() { _ = log.Sync() }() // stderr cannot always be synced
 	warnUnknownVariables(log, os.Environ())

@@ -16,8 +16,10 @@ func prepareRescind(ctx context.Context, a assignment) (func(context.Context) er
 	if err != nil {
 		return nil, err
 	}
+	// As Rescind's own command has it.
+	worker.TuneMemory(worker.DefaultMaxInFlight)
 	cfg := a.config()
-	cfg.HTTPClient = worker.HTTPClient() // as Rescind's own command has it
+	cfg.HTTPClient = worker.HTTPClient()
 	w, err := worker.New(ctx, worker.Options{
 		QueueURLs: []string{a.Place.QueueURL}, TopicARN: a.Place.TopicARN, Ledger: book,
 		Quotas: worker.Quotas{"batch:*": {}}, AWS: cfg,
