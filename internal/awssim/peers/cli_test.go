@@ -21,6 +21,7 @@ const howToGetTheCLI = "python3 -m pip install 'awscli>=1.30', or AWS's own inst
 // what a user of SQS and SNS types, and read every answer.
 func TestCLI(t *testing.T) {
 	const untested = "what the aws CLI makes of the answers and errors of AWS in a box"
+	onlyWhenAsked(t, untested)
 	binary, err := exec.LookPath("aws")
 	if err != nil {
 		absent(t, untested, "there is no aws CLI on the PATH", howToGetTheCLI)

@@ -4,8 +4,8 @@
 // is put unchanged to the box, to fauxqs (npm) and to moto_server (Python); what moto knows of
 // DynamoDB, Batch and IoT is asked of it too. Watermill's suite runs on worker/queue over both. The aws
 // CLI makes every call of the box that stops something or reads what became of it, and reads
-// every answer and error. What is absent is skipped aloud; RESCIND_REQUIRE_PEERS=1 makes that a
-// failure. .ci/peers installs what can be installed.
+// every answer and error. RESCIND_REQUIRE_PEERS=1 asks for all of them, and makes the absence of one
+// a failure; without it they are skipped aloud. .ci/peers installs what can be installed.
 //
 // # Where a peer is not AWS
 //

@@ -82,8 +82,17 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// requirePeers names the variable that turns the skips of this package into failures, as in CI.
+// requirePeers names the variable that asks for the outside peers, and turns the absence of one
+// into a failure, as in CI. Without it they are left out: they take most of a minute.
 const requirePeers = "RESCIND_REQUIRE_PEERS"
+
+// onlyWhenAsked says aloud what is not tested unless peers are asked for.
+func onlyWhenAsked(t *testing.T, untested string) {
+	t.Helper()
+	if os.Getenv(requirePeers) == "" {
+		t.Skipf("skipped, not tested: %s: run .ci/peers, or set %s=1", untested, requirePeers)
+	}
+}
 
 // absent says aloud what is not tested, and how it would be.
 func absent(t *testing.T, untested, why, get string) {
@@ -142,9 +151,11 @@ func startFauxqs(t *testing.T) string {
 }
 
 func startMoto(t *testing.T) string {
+	const untested = "AWS in a box beside moto (SQS, SNS, DynamoDB, Batch, IoT)"
+	onlyWhenAsked(t, untested)
 	server, err := exec.LookPath("moto_server")
 	if err != nil {
-		absent(t, "AWS in a box beside moto (SQS, SNS, DynamoDB, Batch, IoT)", "there is no moto_server on the PATH", "python3 -m pip install 'moto[server]==5.2.1'")
+		absent(t, untested, "there is no moto_server on the PATH", "python3 -m pip install 'moto[server]==5.2.1'")
 	}
 	port := freePort(t)
 	return serve(t, exec.CommandContext(context.Background(), server, "-H", "127.0.0.1", "-p", port), port)
