@@ -22,8 +22,8 @@ type detail struct {
 	cancelRequested bool // by whomever
 }
 
-// codeContinuedAsNew stands beside already_ended where a run ended by going on as another run,
-// which no call was made for.
+// codeContinuedAsNew stands beside already_ended, or not_found, where a run ended by going on as
+// another run, which no call was made for.
 const codeContinuedAsNew = "ContinuedAsNew"
 
 func (h *handler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
@@ -56,8 +56,9 @@ func read(info *types.WorkflowExecutionInfo, id string) handlers.Reading {
 // Judge says what a run's state shows (facts/aws.json: core.swf.confirm). SWF does not tell
 // who stopped a run: after a call that was taken, or may have been, it was ours. A run that
 // was continued as new has ended like one that completed; that its workflow goes on is said
-// beside it, by codeContinuedAsNew.
-func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
+// beside it, by codeContinuedAsNew. Where no run was named and the newest that SWF lists went on
+// as a new one, the workflow has not ended, and the run that was meant is not listed yet.
+func (h *handler) Judge(t handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
 	a := handlers.Answer{After: r.State, RequestID: r.RequestID}
 	switch {
 	case r.Err != nil:
@@ -72,6 +73,12 @@ func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Read
 		a.Status = handlers.AlreadyCancelled
 		if tried.Taken || tried.Unsure {
 			a.Status = handlers.Cancelled
+		}
+	case r.State == continuedAsNew && runOf(t) == "":
+		a.Status = handlers.NotFound
+		a.Err = &handlers.Error{
+			Class: handlers.Final, Code: codeContinuedAsNew,
+			Message: "no run is listed as open, and the newest closed one went on as a new one, which SWF does not list yet: send a new command",
 		}
 	case r.State == continuedAsNew:
 		a.Status = handlers.AlreadyEnded

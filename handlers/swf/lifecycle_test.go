@@ -89,7 +89,7 @@ var lifecycle = []struct {
 	{"CLOSED/COMPLETED", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel: UnknownResourceFault; confirm"},
 	{"CLOSED/FAILED", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm"},
 	{"CLOSED/TIMED_OUT", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm"},
-	{"CLOSED/CONTINUED_AS_NEW", "already_ended", 1, "already_ended", "already_ended", "already_ended", "second_cancel; confirm: not cancelled"},
+	{"CLOSED/CONTINUED_AS_NEW", "already_ended", 1, "already_ended", "already_ended", "not_found", "second_cancel; confirm: not cancelled; its successor is not listed yet"},
 	{"CLOSED/CANCELED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "already_cancelled", "second_cancel; confirm"},
 	{"CLOSED/TERMINATED", "already_cancelled", 1, "already_cancelled", "already_cancelled", "already_cancelled", "second_cancel; confirm"},
 	{absent, "not_found", 1, "not_found", "not_found", "not_found", "RequestCancelWorkflowExecution: UnknownResourceFault"},

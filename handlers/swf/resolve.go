@@ -19,7 +19,8 @@ func (h *handler) Resolve() handlers.Call[handlers.Reading] {
 }
 
 // Last is ListClosedWorkflowExecutions of the workflow's id. A run that was closed longer ago
-// than its domain's retention is listed no more.
+// than its domain's retention is listed no more; and as SWF's listings are eventually consistent,
+// one that was started a moment ago may be listed nowhere, and an older one's end be told.
 func (h *handler) Last() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "ListClosedWorkflowExecutions", Max: 1, Quota: closedQuota, Do: handlers.One(h.listClosed)}
 }

@@ -118,7 +118,15 @@ func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c
 }
 
 func (b book) Renew(ctx context.Context, lease time.Duration, tokens ...ledger.Token) (errs []error) {
-	if !b.call(ctx, opRenew, tokens[0].Key, func(bool) { errs = b.Ledger.Renew(ctx, lease, tokens...) }) {
+	told := b.call(ctx, opRenew, tokens[0].Key, func(silent bool) {
+		errs = b.Ledger.Renew(ctx, lease, tokens...)
+		for i, token := range tokens {
+			if errs[i] != nil { // what was renewed is no news
+				b.note(opRenew, token, step{}, errs[i], silent)
+			}
+		}
+	})
+	if !told {
 		return slices.Repeat([]error{errLedger}, len(tokens))
 	}
 	return errs

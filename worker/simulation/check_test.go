@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ func check(h *history) []string {
 		c.order(s)
 	}
 	c.memory()
+	c.shut()
 	slices.Sort(c.found)
 	return slices.Compact(c.found)
 }
@@ -43,6 +45,7 @@ type checker struct {
 	stored  map[string][]step  // what was completed, by event id
 	calls   map[string][]awssim.Record
 	deletes map[string][]awssim.Record // by message
+	orders  map[string]order           // those that call, by key
 	found   []string
 }
 
@@ -54,6 +57,12 @@ func newChecker(h *history) *checker {
 	c := &checker{
 		history: h, events: map[string][]event{}, stored: map[string][]step{},
 		calls: map[string][]awssim.Record{}, deletes: map[string][]awssim.Record{},
+		orders: map[string]order{},
+	}
+	for _, o := range h.Plan.Commands {
+		if o.Kind == plain || o.Kind == expires {
+			c.orders[o.ID] = o
+		}
 	}
 	for _, p := range h.Outcomes {
 		e, err := outcome.Parse([]byte(p.Body))
@@ -224,12 +233,55 @@ func (c *checker) order(s sent) {
 		}
 		return
 	}
+	c.whole(o, e)
 	if len(e.Data.Targets) != len(o.Targets) {
 		c.fault("%s: %d targets in the outcome, %d in the command", o.ID, len(e.Data.Targets), len(o.Targets))
 		return
 	}
 	for i, told := range e.Data.Targets {
 		c.truth(o, c.Plan.Targets[o.Targets[i]], c.Ends[o.Targets[i]], told)
+	}
+}
+
+// whole: what the outcome says of the command is what its targets come to, and time ran out where it
+// says so.
+func (c *checker) whole(o order, e event) {
+	status, verdict, counts := outcome.Of(e.Data.Targets)
+	if e.Data.Status == handlers.Denied {
+		verdict = e.Data.Verdict // a target does not say whether AWS or policy denied it
+	}
+	if e.Data.Status != status || e.Data.Verdict != verdict || !maps.Equal(e.Data.Counts, counts) {
+		c.fault("%s: says %s, %s, %v, and its targets come to %s, %s, %v", o.ID, e.Data.Status, e.Data.Verdict, e.Data.Counts, status, verdict, counts)
+	}
+	if e.Data.Status == handlers.Expired && e.Data.FinishedAt.Before(o.Expires) {
+		c.fault("%s: expired at %s, and its expiresAt is %s", o.ID, clock(e.Data.FinishedAt), clock(o.Expires))
+	}
+	age := e.Data.FinishedAt.Sub(e.Data.EnqueuedAt)
+	if c.Plan.MaxReceives >= 100 && e.Data.Code == outcome.CodeGaveUp && age < c.Plan.GiveUp {
+		c.fault("%s: given up at an age of %s, and the plan says %s", o.ID, age, c.Plan.GiveUp)
+	}
+}
+
+// shut: a worker that could not publish receives nothing until the topic is back.
+func (c *checker) shut() {
+	const notice = 2 * time.Second
+	for _, o := range c.Plan.Outages {
+		if o.Service != "sns" {
+			continue
+		}
+		down, up := begin.Add(o.At), begin.Add(o.At+o.For)
+		noticed := map[string]time.Time{}
+		for _, r := range c.Requests {
+			if r.Service == "sns" && r.Fault == awssim.Down && r.Began.After(down) && r.Ended.Before(up) && noticed[r.Caller].IsZero() {
+				noticed[r.Caller] = r.Ended
+			}
+		}
+		for _, r := range c.Requests {
+			since, ok := noticed[r.Caller]
+			if ok && r.Operation == "ReceiveMessage" && r.Began.After(since.Add(notice)) && r.Began.Before(up) {
+				c.fault("%s received at %s, and could not publish from %s until %s", r.Caller, clock(r.Began), clock(since), clock(up))
+			}
+		}
 	}
 }
 
@@ -283,7 +335,7 @@ func (c *checker) truth(o order, t target, end end, told outcome.Target) {
 
 // mayHaveCalled: a worker wrote down that it would call.
 func (c *checker) mayHaveCalled(key string) bool {
-	return slices.ContainsFunc(c.Steps, func(s step) bool { return s.Operation == opProgress && s.Key == key && !s.Fenced })
+	return slices.ContainsFunc(c.Steps, func(s step) bool { return s.Operation == opProgress && s.Key == key && !s.Fenced && s.Progress.Begun })
 }
 
 // memory: what a worker knew when it released a command is in the ledger, and no call is made
@@ -298,13 +350,7 @@ func (c *checker) memory() {
 			claims[s.Worker][s.Key] = append(claims[s.Worker][s.Key], s)
 		}
 	}
-	orders := map[string]order{}
-	for _, o := range c.Plan.Commands {
-		if o.Kind == plain || o.Kind == expires {
-			orders[o.ID] = o
-		}
-	}
-	for key, o := range orders {
+	for key, o := range c.orders {
 		for _, at := range o.Targets {
 			if t := c.Plan.Targets[at]; !t.Shared {
 				c.known(key, t, claims)
@@ -321,6 +367,12 @@ func (c *checker) known(key string, t target, claims map[string]map[string][]ste
 		if !ok {
 			c.fault("%s: %s was called at %s by %s, which had not claimed it", key, t.ID, clock(r.Began), r.Caller)
 			continue
+		}
+		if over, ok := c.over(claim); ok && r.Began.After(over) {
+			c.fault("%s: %s was called at %s by %s, whose claim was over at %s", key, t.ID, clock(r.Began), r.Caller, clock(over))
+		}
+		if o := c.orders[key]; o.Kind == expires && r.Began.After(o.Expires.Add(time.Second)) && !c.pauses() {
+			c.fault("%s: %s was called at %s, and its expiresAt is %s", key, t.ID, clock(r.Began), clock(o.Expires))
 		}
 		if p, ok := progressOf(claim, t); ok && (p.Taken || p.Status != "") {
 			c.fault("%s: %s was called at %s by %s, whose claim knew: %+v", key, t.ID, clock(r.Began), r.Caller, p)
@@ -340,6 +392,21 @@ func (c *checker) known(key string, t target, claims map[string]map[string][]ste
 			}
 		}
 	}
+}
+
+// over is when a worker itself ended a claim.
+func (c *checker) over(claim step) (time.Time, bool) {
+	for _, s := range c.Steps {
+		if s.Worker == claim.Worker && s.Key == claim.Key && s.Number == claim.Number && !s.Maybe && !s.Silent && (s.Operation == opRelease || s.Operation == opComplete) {
+			return s.At, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// pauses: some process stands still, and may do so between a look at the clock and a call.
+func (c *checker) pauses() bool {
+	return slices.ContainsFunc(slices.Concat(c.Plan.Slots...), func(l life) bool { return l.Pause > 0 })
 }
 
 // newest is the last claim before a time.

@@ -1,5 +1,6 @@
 // Package simulation tests the promise of the worker: every command comes to exactly one
-// outcome, and to a true one, whatever fails. It has tests alone.
+// outcome, and to a true one, whatever fails of what is named here. It has tests alone. It does
+// not look at isolation, at envelopes, or at how soon a drain releases: other tests do.
 //
 // A number, the seed, makes a [plan] (plan_test.go): some workers on one queue and one ledger, a
 // few dozen commands, and what befalls them in their first minutes: crashes before or after any

@@ -77,7 +77,17 @@ type step struct {
 // keep writes a history where it outlives the test, and returns the file's name.
 func (h *history) keep(t *testing.T) string {
 	t.Helper()
-	name := filepath.Join(os.TempDir(), fmt.Sprintf("rescind-seed-%d.json", h.Plan.Seed))
+	dir, err := os.MkdirTemp("", "rescind-simulation-") //nolint:usetesting // it outlives the test
+	if err != nil {
+		t.Errorf("keeping the history: %v", err)
+	}
+	return h.write(t, dir)
+}
+
+// write writes a history to a file in a folder and returns its name.
+func (h *history) write(t *testing.T, dir string) string {
+	t.Helper()
+	name := filepath.Join(dir, fmt.Sprintf("seed-%d.json", h.Plan.Seed))
 	text, err := json.MarshalIndent(h, "", " ")
 	if err == nil {
 		err = os.WriteFile(name, text, 0o600)

@@ -101,6 +101,7 @@ type order struct {
 	// Targets are indices into the plan's.
 	Targets []int
 	Kind    kind
+	Expires time.Time `json:",omitzero"`
 }
 
 // kind says which outcomes an order may have. The set is closed.
@@ -120,8 +121,8 @@ const (
 var steps = []string{
 	"ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch", "PublishBatch",
 	"CancelJobs", "DescribeJobs", "CancelSteps", "ListSteps", "CancelJobExecution", "DescribeJobExecution",
-	"RequestCancelWorkflowExecution", "ListOpenWorkflowExecutions", "CancelDataRepositoryTask", "DescribeDataRepositoryTasks",
-	opClaim, opProgress, opRelease, opComplete, opRenew, "PutItem", "UpdateItem", "TransactWriteItems",
+	"RequestCancelWorkflowExecution", "ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions", "CancelDataRepositoryTask", "DescribeDataRepositoryTasks",
+	opClaim, opProgress, opRelease, opComplete, opRenew, "PutItem", "UpdateItem", "TransactWriteItems", "GetItem", "BatchWriteItem",
 	// The likelier ones once more.
 	"ReceiveMessage", "DeleteMessageBatch", "PublishBatch", "CancelJobs", opClaim, opProgress, opComplete, opRelease,
 }
@@ -143,7 +144,7 @@ func newPlan(seed uint64) plan {
 	p.MaxReceives, p.Patience = 1000, p.between(20*time.Second, 5*time.Minute)
 	switch {
 	case p.maybe(0.1):
-		p.MaxReceives, p.Patience = 14+p.IntN(10), 20*time.Second
+		p.MaxReceives, p.Patience = pick(p, 2, 3, 4, 14, 20), 20*time.Second // few enough for SQS itself to bury
 	case p.maybe(0.1):
 		p.GiveUp = p.between(2*time.Minute, 20*time.Minute)
 	}
@@ -240,7 +241,8 @@ func (p *planner) order(id string, k kind, targets ...int) {
 	extra := ""
 	switch k {
 	case expires:
-		extra = fmt.Sprintf(`,"expiresAt":%q`, begin.Add(o.At+p.between(-10*time.Second, 3*time.Minute)).Format(time.RFC3339Nano))
+		o.Expires = begin.Add(o.At + p.between(-10*time.Second, 3*time.Minute))
+		extra = fmt.Sprintf(`,"expiresAt":%q`, o.Expires.Format(time.RFC3339Nano))
 	case dry:
 		extra = `,"dryRun":true`
 	case foreign:
@@ -274,7 +276,7 @@ func (p *planner) body(id, extra string, targets []int) string {
 		action, parameters = "iot:CancelJobExecution", fmt.Sprintf(`"thingName":%q,"jobId":%q`, t.ID, t.Group)
 	case "swf":
 		action, parameters = "swf:RequestCancelWorkflowExecution", fmt.Sprintf(`"domain":"d","workflowId":%q`, t.ID)
-		if t.Fate != alive || t.Shared || p.maybe(0.5) {
+		if t.Shared || p.maybe(0.5) {
 			parameters += `,"runId":"run"`
 		}
 	case "fsx":

@@ -3,7 +3,6 @@ package simulation
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,9 +87,7 @@ func TestTheHistoryThatIsKeptIsTheOneThatWasChecked(t *testing.T) {
 	if len(want) == 0 {
 		t.Fatal("an outcome that was taken out is not missed")
 	}
-	name := h.keep(t)
-	t.Cleanup(func() { _ = os.Remove(name) })
-	kept, err := load(name)
+	kept, err := load(h.write(t, t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -214,15 +215,23 @@ func (w *world) send() {
 	}
 }
 
-// outages takes services down and up again.
+// outages takes services down and up again; of two at a time the longer one counts.
 func (w *world) outages() {
 	var all sync.WaitGroup
+	var mu sync.Mutex
+	down := map[string]int{}
+	change := func(service string, by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		down[service] += by
+		w.setDown(service, down[service] > 0)
+	}
 	for _, o := range w.plan.Outages {
 		all.Go(func() {
 			time.Sleep(o.At)
-			w.setDown(o.Service, true)
+			change(o.Service, 1)
 			time.Sleep(o.For)
-			w.setDown(o.Service, false)
+			change(o.Service, -1)
 		})
 	}
 	all.Wait()
@@ -331,7 +340,12 @@ func (w *world) open(ctx context.Context, config aws.Config, skew time.Duration)
 // settle waits until every message is off the queue and answered.
 func (w *world) settle() bool {
 	for end := time.Now().Add(settling); time.Now().Before(end); time.Sleep(10 * time.Second) {
-		if w.sim.Depth(w.queue) == (awssim.Depth{}) && w.sim.Depth(w.dead).InFlight == 0 && len(unanswered(w.history())) == 0 {
+		if w.sim.Depth(w.queue) != (awssim.Depth{}) || w.sim.Depth(w.dead).InFlight > 0 {
+			continue
+		}
+		h := w.history()
+		unmarked := slices.ContainsFunc(h.Buried, func(b buried) bool { return b.Mark == "" })
+		if !unmarked && len(unanswered(h)) == 0 {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +22,12 @@ func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 	return c, nil
 }
 
+// claimTries is how often a claim is decided anew because the item was changed between its look
+// and its write: each change is some other worker's claim or end, and two are many.
+const claimTries = 10
+
+var errContended = errors.New("the item changed whenever it was to be claimed")
+
 func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
 	if err := l.usable(ctx, e.Key); err != nil {
 		return ledger.Claim{}, err
@@ -37,7 +44,7 @@ func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 			}
 		}
 	}
-	for {
+	for refusals := 0; ; {
 		c, w := l.decide(e, seen, lease)
 		if w == nil {
 			return c, nil
@@ -54,7 +61,16 @@ func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 		if a.stored {
 			return c, nil
 		}
-		seen = a.old
+		if seen = a.old; seen == nil {
+			// Refused for what is not told: a store that does not know how to return it, or one
+			// that has forgotten the item since.
+			if seen, err = l.get(ctx, e.Key); err != nil {
+				return ledger.Claim{}, err
+			}
+		}
+		if refusals++; refusals > claimTries {
+			return ledger.Claim{}, errContended
+		}
 	}
 }
 
