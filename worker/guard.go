@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/command"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
@@ -35,6 +36,20 @@ func (r *refusal) answer() handlers.Answer {
 // guard says whether a command may be called now; nil is yes.
 func (r *road) guard(j *journey, now time.Time) *refusal {
 	c := j.command
+	if kept := r.forbidden(c); kept != nil {
+		return kept
+	}
+	if kept := r.keptBy(j, j.over(now)); kept != nil {
+		return kept
+	}
+	if c.DryRun {
+		return &refusal{status: handlers.DryRun, verdict: handlers.NotRun}
+	}
+	return nil
+}
+
+// forbidden says why a command may never be called; nil: it may.
+func (r *road) forbidden(c *command.Command) *refusal {
 	switch {
 	case c.Account != r.home.Account && r.o.Role == "":
 		return deniedByPolicy("account", fmt.Sprintf(
@@ -42,12 +57,6 @@ func (r *road) guard(j *journey, now time.Time) *refusal {
 	case !slices.Contains(r.o.Regions, c.Region):
 		return deniedByPolicy("region", fmt.Sprintf(
 			"region %s is not one of those allowed (RESCIND_REGIONS: %v)", c.Region, r.o.Regions))
-	}
-	if kept := r.keptBy(j, j.over(now)); kept != nil {
-		return kept
-	}
-	if c.DryRun {
-		return &refusal{status: handlers.DryRun, verdict: handlers.NotRun}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 // journey is one command, claimed, on the road.
 type journey struct {
 	lease   *queue.Lease
+	place   *stay // in the window
 	command *command.Command
 	handler handlers.Handler
 	at      handlers.Place
@@ -40,22 +41,28 @@ type journey struct {
 	attempts     ledger.Attempts
 }
 
-func (r *road) newJourney(l *queue.Lease, c *command.Command, claim ledger.Claim) *journey {
+func (r *road) newJourney(l *queue.Lease, c *command.Command, claim ledger.Claim, place *stay) *journey {
 	j := &journey{
-		lease: l, command: c, handler: r.handlers[c.Action], at: c.Place(),
+		lease: l, place: place, command: c, handler: r.handlers[c.Action], at: c.Place(),
 		token: claim.Token, resumed: claim.Resumed, left: make(chan struct{}),
 		stored: claim.Progress.Targets, patience: time.Now().Add(r.o.Patience),
 		panics: claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
 	}
-	if after := r.giveUps[l.QueueURL]; after > 0 {
-		j.giveUp = l.SentAt.Add(after)
-	}
+	j.giveUp = r.giveUp(l)
 	for _, t := range c.Targets {
 		made := &target{Target: t, journey: j}
 		made.restore(claim.Progress)
 		j.targets = append(j.targets, made)
 	}
 	return j
+}
+
+// giveUp is when a message is too old; zero: never.
+func (r *road) giveUp(l *queue.Lease) time.Time {
+	if after := r.giveUps[l.QueueURL]; after > 0 {
+		return l.SentAt.Add(after)
+	}
+	return time.Time{}
 }
 
 // over says why no cancelling call may begin for the journey any more; nil: one may. Of

@@ -38,6 +38,14 @@ func (v verb) String() string {
 	return "unknown"
 }
 
+// key says under which key a target waits in a verb's lane.
+func (v verb) key(t handlers.Target) string {
+	if v == cancelling {
+		return t.Key
+	}
+	return t.ReadKey
+}
+
 // laneKey names a lane: the calls of one action's verb in one place.
 type laneKey struct {
 	action handlers.Action
@@ -128,6 +136,20 @@ func (l *lanes) quotaLocked(service, operation string, published handlers.Quota,
 	q := lane.NewQuota(published.Rate, published.Burst)
 	l.quotas[key] = q
 	return q
+}
+
+// outlook says how long a target would wait in the slowest of the lanes of an action in a place, and
+// for how long one of them has been down; 0: none is.
+func (l *lanes) outlook(key holdingKey, t handlers.Target) (wait, down time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for v := cancelling; v <= recalling; v++ {
+		if found := l.lanes[laneKey{key.action, v, key.at}]; found != nil {
+			wait = max(wait, found.Wait(v.key(t)))
+			down = max(down, found.Down())
+		}
+	}
+	return wait, down
 }
 
 // drain makes what waits for a cancelling call come back. Calls under way go on, and so do reads:

@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/worker/lane"
 	"github.com/rescindhq/rescind/worker/outcome"
+	"github.com/rescindhq/rescind/worker/queue"
 )
 
 // metrics is what the worker tells Prometheus. It is read when it is asked for, from counts
@@ -55,6 +56,9 @@ var (
 	descMessages = describe("messages_total", "Messages by what was done with them: received, again (received while held), deleted, released, buried, extended, lost.", "what")
 	descInFlight = describe("messages_in_flight", "Messages held now.")
 	descPolls    = describe("polls_total", "Receive requests begun.")
+	descStrays   = describe("strays_total", "Messages that SQS had moved to a dead-letter queue, by what was done with them, as in messages_total.", "what")
+	descStraying = describe("strays_in_flight", "Of them, those held now.")
+	descLooks    = describe("strays_polls_total", "Receive requests begun on dead-letter queues.")
 	descReady    = describe("ready", "1 while commands are taken.")
 
 	laneLabels      = []string{"action", "verb", "account", "region"}
@@ -65,6 +69,11 @@ var (
 	descWaiting     = describe("lane_waiting", "Targets that wait, those in backoff included.", laneLabels...)
 	descUnderWay    = describe("lane_in_flight", "Requests under way.", laneLabels...)
 	descDown        = describe("lane_down", "1 while the breaker is open.", laneLabels...)
+	descOldest      = describe("lane_oldest_seconds", "How long the target has waited that waits longest; 0: none does.", laneLabels...)
+	descAllowed     = describe("lane_allowed_rate", "Requests a second that the quotas allow now; 0 is no limit.", laneLabels...)
+	descUsed        = describe("lane_used_rate", "Requests a second made in the last ten seconds or so.", laneLabels...)
+	descReleased    = describe("lane_released_total", "Messages released until there is room for them in the window.", "action", "account", "region")
+	descHeld        = describe("lane_messages_in_flight", "Places of the window taken, reads included.", "action", "account", "region")
 	descRate        = describe("quota_rate", "Calls a second allowed now; 0 is no limit.", "service", "operation", "account", "region")
 )
 
@@ -74,8 +83,9 @@ func (w *Worker) Metrics() prometheus.Collector { return w.metrics }
 // Describe is part of prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descOutcomes, descMessages, descInFlight, descPolls, descReady, descRequests, descTargets,
-		descThrottled, descUnavailable, descWaiting, descUnderWay, descDown, descRate,
+		descOutcomes, descMessages, descInFlight, descPolls, descReady, descStrays, descStraying, descLooks, descRequests, descTargets,
+		descThrottled, descUnavailable, descWaiting, descUnderWay, descDown, descOldest, descAllowed, descUsed,
+		descReleased, descHeld, descRate,
 	} {
 		out <- d
 	}
@@ -96,15 +106,18 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	m.mu.Unlock()
 	m.took.Collect(out)
-	s := m.w.queue.Stats()
-	for what, n := range map[string]int64{
-		"received": s.Received, "again": s.Again, "deleted": s.Deleted, "released": s.Released,
-		"buried": s.Buried, "extended": s.Extended, "lost": s.Lost,
-	} {
-		count(descMessages, float64(n), what)
+	subscriber := func(s queue.Stats, messages, inFlight, polls *prometheus.Desc) {
+		for what, n := range map[string]int64{
+			"received": s.Received, "again": s.Again, "deleted": s.Deleted, "released": s.Released,
+			"buried": s.Buried, "extended": s.Extended, "lost": s.Lost,
+		} {
+			count(messages, float64(n), what)
+		}
+		gauge(inFlight, float64(s.InFlight))
+		count(polls, float64(s.Polls))
 	}
-	gauge(descInFlight, float64(s.InFlight))
-	count(descPolls, float64(s.Polls))
+	subscriber(m.w.queue.Stats(), descMessages, descInFlight, descPolls)
+	subscriber(m.w.strays.Stats(), descStrays, descStraying, descLooks)
 	gauge(descReady, truth(len(m.w.Ready()) == 0))
 	m.w.lanes.each(func(key laneKey, s lane.Stats) {
 		labels := []string{string(key.action), key.verb.String(), key.at.Account, key.at.Region}
@@ -115,8 +128,16 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(descWaiting, float64(s.Waiting), labels...)
 		gauge(descUnderWay, float64(s.InFlight), labels...)
 		gauge(descDown, truth(s.Down), labels...)
+		gauge(descOldest, s.Oldest.Seconds(), labels...)
+		gauge(descAllowed, s.Allowed, labels...)
+		gauge(descUsed, s.Used, labels...)
 	}, func(key quotaKey, rate float64) {
 		gauge(descRate, rate, key.service, key.operation, key.at.Account, key.at.Region)
+	})
+	m.w.road.window.each(func(key holdingKey, held, released int) {
+		labels := []string{string(key.action), key.at.Account, key.at.Region}
+		count(descReleased, float64(released), labels...)
+		gauge(descHeld, float64(held), labels...)
 	})
 }
 

@@ -82,7 +82,7 @@ func TestTwoMinutesWithoutAndBackAtFullSpeed(t *testing.T) {
 		down func(r *rig, down bool)
 	}{
 		{"results topic", func(r *rig, down bool) { r.sim.SetDown("sns", down) }},
-		{"ledger", func(r *rig, down bool) { ledgerDown.Store(down) }},
+		{"ledger", func(_ *rig, down bool) { ledgerDown.Store(down) }},
 		{"half of SQS", func(r *rig, down bool) {
 			if down {
 				r.sim.SetFaults(half)
@@ -138,4 +138,3 @@ func TestTwoMinutesWithoutAndBackAtFullSpeed(t *testing.T) {
 		})
 	}
 }
-

@@ -35,8 +35,8 @@ const (
 	gcPercent = 400
 	// memoryBase and memoryEach bound what that may come to: beyond them, and what the messages
 	// in flight need, the collector runs as often as it must (at most half of the time: Go's own
-	// bound). 5,000 in flight make 176 MiB.
-	memoryBase, memoryEach = 128 << 20, 10 << 10
+	// bound). 5,000 in flight make 196 MiB.
+	memoryBase, memoryEach = 128 << 20, 14 << 10
 )
 
 // TuneMemory sets the process's garbage collector for a worker that holds up to maxInFlight

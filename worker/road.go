@@ -50,6 +50,7 @@ type road struct {
 	decoder  *command.Decoder
 	memory   *memory
 	lanes    *lanes
+	window   *window
 	announce func(context.Context, told) error
 	draining atomic.Bool
 	log      *zap.Logger
@@ -67,13 +68,22 @@ func (r *road) handle(msg *message.Message) error {
 	return nil
 }
 
-// follow is the road: decode, claim, guard, cancel, judge, complete, publish, settle.
+// follow is the road: decode, find room, claim, guard, cancel, judge, complete, publish, settle.
 func (r *road) follow(ctx context.Context, l *queue.Lease) {
-	c, claim, done := r.claim(ctx, l)
+	c := r.decode(ctx, l)
+	if c == nil {
+		return
+	}
+	place := r.room(l, c)
+	if place == nil {
+		return
+	}
+	defer place.leave()
+	claim, done := r.claim(ctx, l, c)
 	if done {
 		return
 	}
-	j := r.newJourney(l, c, claim)
+	j := r.newJourney(l, c, claim, place)
 	defer r.memory.hold(j)()
 	defer r.catch(ctx, j)
 	if err := r.cancel(ctx, j); err != nil {
@@ -83,38 +93,69 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 	r.end(ctx, j)
 }
 
-// claim reads the command and claims it. done says that there is nothing left to do: the
-// command could not be read, had ended before, is held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, claim ledger.Claim, done bool) {
+// decode reads the command; nil: it could not be read, and has ended.
+func (r *road) decode(ctx context.Context, l *queue.Lease) *command.Command {
 	c, err := r.decoder.Decode([]byte(l.Body), command.Message{
 		ID: l.MessageID, TraceParent: aws.ToString(l.Attributes["traceparent"].StringValue),
 	})
 	var bad *command.Error
 	if errors.As(err, &bad) {
 		r.invalid(ctx, l, bad)
-		return nil, claim, true
+		return nil
 	}
+	return c
+}
+
+// room takes a place in the window; nil: there is none now, and the message is to be released. What
+// calls nothing needs none, nor does what the queue would bury soon.
+func (r *road) room(l *queue.Lease, c *command.Command) *stay {
+	now := time.Now()
+	left, bounded := timeLeft(now, c.ExpiresAt, r.giveUp(l))
+	ask := l.MovedFrom == "" && !lastChance(l) && !c.DryRun && r.forbidden(c) == nil && (!bounded || left > 0)
+	place, wait := r.window.enter(c, l.SentAt, l.ReceiveCount > 1, ask)
+	if place == nil {
+		if bounded {
+			wait = min(wait, left)
+		}
+		l.Release(wait)
+	}
+	return place
+}
+
+// timeLeft is the time until the earliest of times; those that are zero do not count.
+func timeLeft(now time.Time, ends ...time.Time) (left time.Duration, bounded bool) {
+	for _, end := range ends {
+		if !end.IsZero() && (!bounded || end.Sub(now) < left) {
+			left, bounded = end.Sub(now), true
+		}
+	}
+	return left, bounded
+}
+
+// claim claims the command. done says that there is nothing left to do: it had ended before, is
+// held by another worker, or ctx ended.
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command) (claim ledger.Claim, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
-		return nil, claim, true
+		return claim, true
 	}
 	entry := ledger.Entry{
 		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
 	}
-	claim, err = r.memory.claim(ctx, entry)
+	claim, err := r.memory.claim(ctx, entry)
 	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {
 		claim, err = r.memory.claim(ctx, entry)
 	}
 	if errors.Is(err, ledger.ErrUnreadable) {
 		r.unreadable(ctx, l, c, err)
-		return nil, claim, true
+		return claim, true
 	}
 	if err != nil {
 		l.Release(0)
-		return nil, claim, true
+		return claim, true
 	}
 	switch claim.State {
 	case ledger.Claimed:
-		return c, claim, false
+		return claim, false
 	case ledger.Ended:
 		r.again(ctx, l, claim.Outcome)
 	case ledger.Held:
@@ -122,7 +163,7 @@ func (r *road) claim(ctx context.Context, l *queue.Lease) (c *command.Command, c
 	case ledger.OtherContent:
 		r.invalid(ctx, l, reused(c))
 	}
-	return nil, claim, true
+	return claim, true
 }
 
 // cancel brings every target of a command to its end, or says why that has to wait.
@@ -166,7 +207,11 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 // action's cancelling call, and judges the answers.
 func (r *road) call(ctx context.Context, j *journey) error {
 	ctx, stop := bounded(ctx, j.patience, j.command.ExpiresAt, j.giveUp)
-	defer stop()
+	defer stop(nil)
+	if !lastChance(j.lease) {
+		j.place.waits(stop)
+		defer j.place.waits(nil)
+	}
 	if err := r.resolve(ctx, j); err != nil {
 		return err
 	}
@@ -215,7 +260,7 @@ func (r *road) look(ctx context.Context, j *journey, kept *refusal) error {
 		patience, giveUp = time.Now().Add(r.o.Patience), time.Time{}
 	}
 	ctx, stop := bounded(ctx, patience, time.Time{}, giveUp)
-	defer stop()
+	defer stop(nil)
 	unknown := make([]*target, 0, len(j.targets))
 	for _, t := range j.targets {
 		if !t.ended {
@@ -234,10 +279,7 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 	items := make([]lane.Item[*target], len(targets))
 	for i, t := range targets {
 		t.halted = nil
-		items[i] = lane.Item[*target]{Key: t.Key, ID: t.ID + "\x00" + t.Pin, Value: t}
-		if v != cancelling {
-			items[i].Key = t.ReadKey
-		}
+		items[i] = lane.Item[*target]{Key: v.key(t.Target), ID: t.ID + "\x00" + t.Pin, Value: t}
 	}
 	var why error
 	for i, err := range r.lanes.of(j.handler, v, j.at).Do(ctx, items...) {
@@ -259,7 +301,8 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 
 // bounded ends a context when a journey has to stop waiting, with why as its cause: after its
 // patience, at its expiry or at its give-up age, where those are not zero.
-func bounded(ctx context.Context, patience, expiry, giveUp time.Time) (context.Context, context.CancelFunc) {
+// It ends sooner with the cause that stop is called with.
+func bounded(ctx context.Context, patience, expiry, giveUp time.Time) (_ context.Context, stop context.CancelCauseFunc) {
 	at, why := patience, errPatience
 	if !giveUp.IsZero() && giveUp.Before(at) {
 		at, why = giveUp, errGaveUp
@@ -267,7 +310,16 @@ func bounded(ctx context.Context, patience, expiry, giveUp time.Time) (context.C
 	if !expiry.IsZero() && expiry.Before(at) {
 		at, why = expiry, errExpired
 	}
-	return context.WithDeadlineCause(ctx, at, why)
+	ctx, end := context.WithCancelCause(ctx)
+	left := time.Until(at)
+	if left <= 0 {
+		end(why)
+	}
+	timer := time.AfterFunc(left, func() { end(why) })
+	return ctx, func(cause error) {
+		timer.Stop()
+		end(cause)
+	}
 }
 
 // giveUp ends what is not ended: accepted where AWS took it, failed where it did not.
@@ -361,9 +413,11 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 		return
 	}
 	delay := time.Duration(0)
-	if errors.Is(why, errPatience) {
-		delay = releaseDelay(j.lease)
-		if left := time.Until(j.giveUp); !j.giveUp.IsZero() && left > 0 {
+	if errors.Is(why, errPatience) || errors.Is(why, errCrowded) {
+		if delay = j.place.absence(); delay == 0 {
+			delay = releaseDelay(j.lease)
+		}
+		if left, bounded := timeLeft(time.Now(), j.command.ExpiresAt, j.giveUp); bounded && left > 0 {
 			delay = min(delay, left)
 		}
 	}

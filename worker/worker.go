@@ -93,7 +93,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	}
 	w.road = &road{
 		o: o, home: home, giveUps: giveUps, sources: sources, decoder: command.NewDecoder(all, home), handlers: byAction(all),
-		memory: w.memory, lanes: w.lanes, announce: w.publish, name: workerName(), log: o.Log.Named("road"),
+		memory: w.memory, lanes: w.lanes, window: newWindow(o.MaxInFlight, o.Patience, w.lanes), announce: w.publish, name: workerName(), log: o.Log.Named("road"),
 	}
 	return w, nil
 }

@@ -64,7 +64,7 @@ func (s *Sim) answer(ctx context.Context, req *request) (a answer) {
 	if s.outages.wait(ctx, req.service.Name) != nil {
 		return answer{cut: true, fault: Hung}
 	}
-	if s.outages.isDown(req.service.Name) {
+	if s.outages.isDown(req.service.Name, req.call.Region) {
 		return answer{err: unavailable, fault: Down}
 	}
 	in, err := req.operation.Decode(&req.wire)

@@ -8,18 +8,21 @@ import (
 // outages are the services that are switched off for now.
 type outages struct {
 	mu   sync.Mutex
-	down map[string]bool
+	down map[outage]bool
 	hung map[string]chan struct{} // closed when the service goes on
 }
 
+// outage names a service that is down, everywhere where region is "".
+type outage struct{ service, region string }
+
 func newOutages() *outages {
-	return &outages{down: map[string]bool{}, hung: map[string]chan struct{}{}}
+	return &outages{down: map[outage]bool{}, hung: map[string]chan struct{}{}}
 }
 
-func (o *outages) setDown(service string, down bool) {
+func (o *outages) setDown(service, region string, down bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.down[service] = down
+	o.down[outage{service, region}] = down
 }
 
 func (o *outages) setHang(service string, hang bool) {
@@ -35,10 +38,10 @@ func (o *outages) setHang(service string, hang bool) {
 	}
 }
 
-func (o *outages) isDown(service string) bool {
+func (o *outages) isDown(service, region string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.down[service]
+	return o.down[outage{service, ""}] || o.down[outage{service, region}]
 }
 
 // wait returns once the service does not hang, or with ctx's error.

@@ -160,7 +160,12 @@ func (s *Sim) SetFaults(rules Faults) { s.faults.set(rules) }
 func (s *Sim) SetQuota(name string, q Quota) { s.limiter.set(name, q) }
 
 // SetDown makes a service, by its name ("sns"), answer 503 to everything, or work again.
-func (s *Sim) SetDown(service string, down bool) { s.outages.setDown(service, down) }
+func (s *Sim) SetDown(service string, down bool) { s.outages.setDown(service, "", down) }
+
+// SetDownIn does the same in one region.
+func (s *Sim) SetDownIn(service, region string, down bool) {
+	s.outages.setDown(service, region, down)
+}
 
 // SetHang makes a service keep everything waiting, or go on: what waited is then served.
 func (s *Sim) SetHang(service string, hang bool) { s.outages.setHang(service, hang) }

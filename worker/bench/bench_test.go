@@ -50,7 +50,7 @@ func TestContendersDrain(t *testing.T) {
 			"sqs:ReceiveMessage": each, "sns:Publish": each, "sqs:DeleteMessage": each, "batch:CancelJob": each,
 		},
 	}
-	o := options{load: load{Commands: commands, Latency: time.Millisecond}, rounds: 1, contenders: contenders}
+	o := options{load: load{Fleet: "batch", Commands: commands, Latency: time.Millisecond}, rounds: 1, contenders: contenders}
 	all, err := measureAll(t.Context(), o, t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestReport(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-only", "kafka"}, {"-commands", "0"}, {"-rounds", "0"}, {"-latency", "-1s"}, {"all"}} {
+	for _, args := range [][]string{{"-only", "kafka"}, {"-commands", "0"}, {"-rounds", "0"}, {"-latency", "-1s"}, {"-fleet", "swf"}, {"all"}} {
 		if _, err := parse(args, t.Output()); err == nil {
 			t.Errorf("%v was accepted", args)
 		}

@@ -28,6 +28,7 @@ const (
 
 // load is what a round is about.
 type load struct {
+	Fleet    string        `json:"fleet"`
 	Commands int           `json:"commands"`
 	Latency  time.Duration `json:"latencyNanoseconds"`
 }
@@ -45,7 +46,7 @@ type tally struct {
 	Empty    int64
 	// CPU is what the box used meanwhile, user and system.
 	CPU time.Duration
-	// Outcomes lie on the results queue, Distinct commands have one, Cancelled jobs stopped, and
+	// Outcomes lie on the results queue, Distinct commands have one, Cancelled targets were cancelled, and
 	// Buried messages lie on the dead-letter queue.
 	Outcomes, Distinct, Cancelled, Buried int
 }
@@ -56,8 +57,8 @@ type order struct {
 	Open *load // a fresh box with these commands on its queue; answered by place
 	// Profile is a file for a CPU profile of the box, until it is drained; "" for none.
 	Profile string
-	Drain bool  // wait until all is done; answered by true
-	Close bool  // answered by tally
+	Drain   bool // wait until all is done; answered by true
+	Close   bool // answered by tally
 }
 
 // serveBox is AWS in a box as a part: one process, a fresh box for each contender.
@@ -112,6 +113,7 @@ func serveBox(ctx context.Context, orders <-chan json.RawMessage, out io.Writer)
 // box is AWS for one contender.
 type box struct {
 	load
+	fleet  fleet
 	place  place
 	tally  tally
 	sim    *awssim.Sim
@@ -128,10 +130,14 @@ func openBox(ctx context.Context, l load) (*box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for AWS requests: %w", err)
 	}
-	b := &box{load: l, served: make(chan error, 1)}
+	f, err := fleetOf(l.Fleet)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	b := &box{load: l, fleet: f, served: make(chan error, 1)}
 	b.place.Endpoint = "http://" + listener.Addr().String()
 	b.sim = awssim.New(awssim.Options{
-		BaseURL: b.place.Endpoint, Latency: l.Latency, Quotas: map[string]awssim.Quota{"batch:*": {}},
+		BaseURL: b.place.Endpoint, Latency: l.Latency, Quotas: f.boxQuotas,
 	})
 	if err := b.fill(); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -143,7 +149,7 @@ func openBox(ctx context.Context, l load) (*box, error) {
 	return b, nil
 }
 
-// fill puts jobs and commands in.
+// fill puts targets and commands in.
 func (b *box) fill() (err error) {
 	if b.place.QueueURL, _, err = b.sim.CreateQueueWithDeadLetters(commandQueue, 1000, map[string]string{"VisibilityTimeout": "60"}); err != nil {
 		return err
@@ -157,14 +163,11 @@ func (b *box) fill() (err error) {
 	if _, err = b.sim.Subscribe(b.place.TopicARN, outcomeQueue, true); err != nil {
 		return err
 	}
-	jobs := make([]awssim.Job, b.Commands)
-	bodies := make([]string, b.Commands)
-	for i := range jobs {
-		jobs[i].ID = fmt.Sprintf("1d828f65-7a4d-42e8-996d-%012x", i)
-		bodies[i] = fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":%q,"reason":%q},"requestedBy":"cost-guard","campaign":"over-budget"}`,
-			fmt.Sprintf("6f1c0a52-0d0c-4d4b-9d0f-%012x", i), jobs[i].ID, reason)
+	bodies := b.fleet.put(b.sim, b.Commands)
+	for i, parameters := range bodies {
+		bodies[i] = fmt.Sprintf(`{"id":%q,"action":%q,"parameters":%s,"requestedBy":"cost-guard","campaign":"over-budget"}`,
+			fmt.Sprintf("6f1c0a52-0d0c-4d4b-9d0f-%012x", i), b.fleet.action, parameters)
 	}
-	b.sim.PutJobs(jobs...)
 	return b.sim.Send(commandQueue, bodies...)
 }
 
@@ -224,11 +227,7 @@ func (b *box) close() error {
 	}
 	delete(seen, "")
 	b.tally.Distinct = len(seen)
-	for _, j := range b.sim.Jobs() {
-		if j.Cancelled && j.State.Ended() {
-			b.tally.Cancelled++
-		}
-	}
+	b.tally.Cancelled = b.fleet.cancelled(b.sim, b.Commands)
 	b.tally.Buried = b.sim.Depth(commandQueue + "-dlq").Visible
 	err := errors.Join(b.sim.Close(), b.server.Close())
 	if served := <-b.served; !errors.Is(served, http.ErrServerClosed) {

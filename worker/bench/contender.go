@@ -13,6 +13,7 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -30,17 +31,21 @@ type contender struct {
 // baseline is the contender that ratios are taken against.
 const baseline = "loop"
 
+// loopBulk is the contender that there is only where a call takes several targets.
+const loopBulk = "loop-bulk"
+
 // contenders are all there are, in the order of the table.
 var contenders = []contender{
 	{"rescind", "Rescind: ledger on disk, states read, all by default", prepareRescind},
-	{baseline, "SDK loop: 64 goroutines; CancelJob singly, the rest by ten", prepareLoop((*loop).cancelSingly)},
-	{"loop-bulk", "SDK loop: 64 goroutines; CancelJobs and the rest by ten", prepareLoop((*loop).cancelTogether)},
+	{baseline, "SDK loop: 64 goroutines; cancels singly, the rest by ten", prepareLoop(false)},
+	{loopBulk, "SDK loop: 64 goroutines; cancels and the rest by ten", prepareLoop(true)},
 	{"watermill", "watermill-aws v1.0.1: 64 subscribers, receiving by ten", prepareWatermill(10)},
 	{"watermill-1", "watermill-aws v1.0.1: 64 subscribers, receiving one (its default)", prepareWatermill(1)},
 }
 
 // assignment is what a contender is told before it starts.
 type assignment struct {
+	Fleet   string
 	Place   place
 	Dir     string // for files; removed afterwards
 	Profile string // file for a CPU profile; "" for none
@@ -62,7 +67,8 @@ func (a assignment) config() aws.Config {
 
 // spent is what a contender says of itself at its end.
 type spent struct {
-	PeakRSS int64 // bytes; 0 where the system does not tell
+	PeakRSS  int64 // bytes; 0 where the system does not tell
+	PeakAnon int64 // anonymous memory, bytes; 0 likewise
 }
 
 // contend is a contender as a part: its orders are an assignment and "go", both answered by
@@ -94,13 +100,16 @@ func contend(ctx context.Context, c contender, orders <-chan json.RawMessage, ou
 	if err := answers.Encode(true); err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
-	if err := drain(ctx); err != nil {
+	anonymous := watchAnonymous()
+	err = drain(ctx)
+	used := spent{PeakAnon: anonymous(), PeakRSS: peakRSS()}
+	if err != nil {
 		return fmt.Errorf("draining: %w", err)
 	}
 	if ctx.Err() == nil {
 		return errors.New("stopped before it was told to")
 	}
-	return answers.Encode(spent{PeakRSS: peakRSS()})
+	return answers.Encode(used)
 }
 
 // profile writes a CPU profile to path, and what was allocated beside it, until stop is called.
@@ -124,12 +133,15 @@ func profile(path string) (stop func() error, err error) {
 
 // peakRSS is the most memory that this process ever held. It is Linux's VmHWM (proc(5)) and not
 // getrusage's ru_maxrss: that one is inherited from the process that forked.
-func peakRSS() int64 {
+func peakRSS() int64 { return statusBytes("VmHWM:") }
+
+// statusBytes is a size in /proc/self/status; 0 where the system does not tell.
+func statusBytes(name string) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	_, rest, _ := bytes.Cut(status, []byte(name))
 	fields := bytes.Fields(rest)
 	if len(fields) == 0 {
 		return 0
@@ -139,4 +151,32 @@ func peakRSS() int64 {
 		return 0
 	}
 	return kilobytes << 10
+}
+
+// anonymousEvery is how often a contender looks at its anonymous memory, of which the system
+// keeps no peak.
+const anonymousEvery = 20 * time.Millisecond
+
+// watchAnonymous returns the most anonymous memory that was seen until stop is called: heap and
+// stacks, and not the pages of the ledger's file, which the system takes back when it wants to.
+func watchAnonymous() (stop func() int64) {
+	ended, peak := make(chan struct{}), make(chan int64)
+	go func() {
+		look := time.NewTicker(anonymousEvery)
+		defer look.Stop()
+		var most int64
+		for {
+			most = max(most, statusBytes("RssAnon:"))
+			select {
+			case <-look.C:
+			case <-ended:
+				peak <- most
+				return
+			}
+		}
+	}()
+	return func() int64 {
+		close(ended)
+		return <-peak
+	}
 }

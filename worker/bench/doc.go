@@ -5,7 +5,8 @@
 //
 // The box is a process of its own, and every contender in every round is one too: this binary
 // again, with the name of a part. Contenders meet the same queue of commands (batch:CancelJob, a
-// job each, all RUNNABLE), the same latency on every request and no quota, and share one way of
+// job each, all RUNNABLE; -fleet emr: emr:CancelSteps, a PENDING step each over ten clusters; -fleet
+// iot: iot:CancelJobExecution, an execution that is QUEUED), the same latency on every request and no quota, and share one way of
 // making HTTP connections. Time runs from the word "go" to the moment at which every outcome
 // is published and the queue is empty. What a contender did is checked after each round: an
 // outcome that is missing, or a job that still runs, ends the bench with an error.
@@ -19,6 +20,9 @@
 // What contenders give differs. Rescind alone remembers commands in a ledger (synced to disk),
 // reads every job's state after the cancel, and says "cancelled"; the others say "accepted" of
 // what AWS took, and their second look at a redelivered command is a second cancel.
+//
+// With -growth, Rescind alone runs at 20,000 commands and at -commands, with its ledger and without
+// one, and the table says what a command costs at each.
 //
 // It is a module of its own, so that peers stay out of Rescind's go.mod. It runs on Unix.
 package main

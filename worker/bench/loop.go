@@ -1,17 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -25,7 +26,6 @@ const (
 	receiveMost = 10
 	// longPoll is the longest wait for a message that SQS knows, in seconds.
 	longPoll = 20
-	action   = "batch:CancelJob"
 )
 
 // request is a command, as much of it as a loop cares for.
@@ -33,9 +33,18 @@ type request struct {
 	ID         string `json:"id"`
 	Action     string `json:"action"`
 	Parameters struct {
-		JobID  string `json:"jobId"`
-		Reason string `json:"reason"`
+		JobID     string   `json:"jobId"`
+		Reason    string   `json:"reason"`
+		ClusterID string   `json:"ClusterId"`
+		StepIDs   []string `json:"StepIds"`
+		ThingName string   `json:"thingName"`
 	} `json:"parameters"`
+}
+
+// target is what the command is to cancel.
+func (r request) target() string {
+	p := r.Parameters
+	return cmp.Or(p.ThingName, strings.Join(p.StepIDs, ","), p.JobID)
 }
 
 // event is what a loop publishes of a command: "accepted", since nothing was seen to stop, or
@@ -43,13 +52,13 @@ type request struct {
 type event struct {
 	CommandID string `json:"commandId"`
 	Action    string `json:"action"`
-	JobID     string `json:"jobId"`
+	Target    string `json:"target"`
 	Status    string `json:"status"`
 	Error     string `json:"error,omitempty"`
 }
 
 func (r request) event(err error) event {
-	e := event{CommandID: r.ID, Action: r.Action, JobID: r.Parameters.JobID, Status: "accepted"}
+	e := event{CommandID: r.ID, Action: r.Action, Target: r.target(), Status: "accepted"}
 	if err != nil {
 		e.Status, e.Error = "failed", err.Error()
 	}
@@ -57,8 +66,8 @@ func (r request) event(err error) event {
 }
 
 func decode(body string) (r request, err error) {
-	if err = json.Unmarshal([]byte(body), &r); err == nil && (r.Action != action || r.Parameters.JobID == "") {
-		err = fmt.Errorf("command %q is not a %s with a jobId", r.ID, action)
+	if err = json.Unmarshal([]byte(body), &r); err == nil && r.target() == "" {
+		err = fmt.Errorf("command %q names no target", r.ID)
 	}
 	return r, err
 }
@@ -68,20 +77,41 @@ func decode(body string) (r request, err error) {
 type loop struct {
 	sqs    *sqs.Client
 	sns    *sns.Client
-	batch  *batch.Client
 	queue  string
 	topic  string
-	cancel func(*loop, context.Context, []request) []error
+	cancel func(context.Context, []request) []error
 }
 
-func prepareLoop(cancel func(*loop, context.Context, []request) []error) func(context.Context, assignment) (func(context.Context) error, error) {
+// prepareLoop makes a loop that cancels singly, or what goes together together.
+func prepareLoop(together bool) func(context.Context, assignment) (func(context.Context) error, error) {
 	return func(_ context.Context, a assignment) (func(context.Context) error, error) {
 		cfg := a.config()
+		f, err := fleetOf(a.Fleet)
+		if err != nil {
+			return nil, err
+		}
+		one, many := f.calls(cfg)
 		l := &loop{
-			sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg), batch: batch.NewFromConfig(cfg),
-			queue: a.Place.QueueURL, topic: a.Place.TopicARN, cancel: cancel,
+			sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg),
+			queue: a.Place.QueueURL, topic: a.Place.TopicARN, cancel: singly(one),
+		}
+		if together {
+			if l.cancel = many; many == nil {
+				return nil, fmt.Errorf("%s takes one target a call", f.action)
+			}
 		}
 		return l.drain, nil
+	}
+}
+
+// singly makes one call a command.
+func singly(call func(context.Context, request) error) func(context.Context, []request) []error {
+	return func(ctx context.Context, requests []request) []error {
+		errs := make([]error, len(requests))
+		for i, r := range requests {
+			errs[i] = call(ctx, r)
+		}
+		return errs
 	}
 }
 
@@ -123,50 +153,11 @@ func (l *loop) once(ctx context.Context) error {
 	if len(requests) == 0 {
 		return nil
 	}
-	published, err := l.publish(ctx, requests, l.cancel(l, ctx, requests))
+	published, err := l.publish(ctx, requests, l.cancel(ctx, requests))
 	if err != nil {
 		return err
 	}
 	return l.delete(ctx, messages, published)
-}
-
-// cancelSingly makes one call a command.
-func (l *loop) cancelSingly(ctx context.Context, requests []request) []error {
-	errs := make([]error, len(requests))
-	for i, r := range requests {
-		_, errs[i] = l.batch.CancelJob(ctx, &batch.CancelJobInput{JobId: &r.Parameters.JobID, Reason: &r.Parameters.Reason})
-	}
-	return errs
-}
-
-// cancelTogether makes one call for the commands that share a reason.
-func (l *loop) cancelTogether(ctx context.Context, requests []request) []error {
-	errs := make([]error, len(requests))
-	byReason := map[string][]int{}
-	for i, r := range requests {
-		byReason[r.Parameters.Reason] = append(byReason[r.Parameters.Reason], i)
-	}
-	for reason, members := range byReason {
-		jobs := make([]string, len(members))
-		of := make(map[string][]int, len(members))
-		for n, i := range members {
-			jobs[n] = requests[i].Parameters.JobID
-			of[jobs[n]] = append(of[jobs[n]], i)
-		}
-		out, err := l.batch.CancelJobs(ctx, &batch.CancelJobsInput{Jobs: jobs, Reason: &reason})
-		if err != nil {
-			for _, i := range members {
-				errs[i] = err
-			}
-			continue
-		}
-		for _, refused := range out.Errors {
-			for _, i := range of[aws.ToString(refused.Job)] {
-				errs[i] = fmt.Errorf("%s: %s", aws.ToString(refused.Code), aws.ToString(refused.Message))
-			}
-		}
-	}
-	return errs
 }
 
 // publish publishes what became of the commands, and says which of them SNS took.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 func main() {
@@ -34,6 +36,7 @@ type options struct {
 	contenders []contender
 	json       bool
 	profiles   string // directory; "" for none
+	growth     bool   // -commands against 20,000 instead of contenders against each other
 }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -41,12 +44,14 @@ func parse(args []string, errs io.Writer) (options, error) {
 	var only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errs)
+	flags.StringVar(&o.Fleet, "fleet", fleets[0].name, "what the commands cancel: batch, emr or iot")
 	flags.IntVar(&o.Commands, "commands", 20_000, "commands that each contender drains in each round")
 	flags.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "how long the box takes over every request")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds; medians are told")
 	flags.StringVar(&only, "only", "", "contenders to run, comma separated, of: "+strings.Join(names(contenders), ", "))
 	flags.BoolVar(&o.json, "json", false, "print one JSON value, every round in it")
 	flags.StringVar(&o.profiles, "profiles", "", "directory to write a CPU profile of each contender and round to")
+	flags.BoolVar(&o.growth, "growth", false, "what a command costs Rescind at -commands and at 20,000, without a ledger and with bolt")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -56,7 +61,14 @@ func parse(args []string, errs io.Writer) (options, error) {
 	if o.Commands < 1 || o.rounds < 1 || o.Latency < 0 {
 		return o, errors.New("-commands and -rounds must be at least 1, and -latency at least 0")
 	}
+	f, err := fleetOf(o.Fleet)
+	if err != nil {
+		return o, err
+	}
 	o.contenders = contenders
+	if _, together := f.calls(aws.Config{}); together == nil {
+		o.contenders = slices.DeleteFunc(slices.Clone(contenders), func(c contender) bool { return c.name == loopBulk })
+	}
 	if only != "" {
 		o.contenders = nil
 		for name := range strings.SplitSeq(only, ",") {
@@ -76,6 +88,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	o, err := parse(args, errs)
 	if err != nil {
 		return err
+	}
+	if o.growth {
+		return writeGrowth(ctx, o, out, errs)
 	}
 	all, err := measureAll(ctx, o, errs)
 	if err != nil {
@@ -120,9 +135,10 @@ func names(all []contender) []string {
 }
 
 func find(name string) (contender, bool) {
-	i := slices.IndexFunc(contenders, func(c contender) bool { return c.name == name })
-	if i < 0 {
-		return contender{}, false
+	for _, c := range slices.Concat(contenders, growing) {
+		if c.name == name {
+			return c, true
+		}
 	}
-	return contenders[i], true
+	return contender{}, false
 }

@@ -27,7 +27,8 @@ type measurement struct {
 	// commands.
 	Requests map[string]float64 `json:"requestsPer1000Commands"`
 	Empty    float64            `json:"emptyReceivesPer1000Commands"`
-	PeakRSS  int64              `json:"peakRSSBytes"` // 0: not known
+	PeakRSS  int64              `json:"peakRSSBytes"`       // 0: not known
+	PeakAnon int64              `json:"peakAnonymousBytes"` // 0: not known
 	// Repeated counts outcomes of commands that had one already.
 	Repeated int `json:"repeatedOutcomes"`
 }
@@ -41,7 +42,7 @@ func measure(ctx context.Context, aws *part, c contender, o options, round int) 
 		return m, fmt.Errorf("making a directory for the ledger: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	a, opening := assignment{Dir: dir}, order{Open: &o.load}
+	a, opening := assignment{Fleet: o.Fleet, Dir: dir}, order{Open: &o.load}
 	if o.profiles != "" {
 		name, err := filepath.Abs(filepath.Join(o.profiles, fmt.Sprintf("%s-%d", c.name, round+1)))
 		if err != nil {
@@ -123,7 +124,7 @@ func (t tally) measurement(c contender, l load, round int, took, used time.Durat
 		Contender: c.name, Round: round + 1, Seconds: took.Seconds(), Rate: n / took.Seconds(),
 		CPU: float64(used.Microseconds()) / n, BoxCPU: float64(t.CPU.Microseconds()) / n,
 		Requests: map[string]float64{}, Empty: float64(t.Empty) * 1000 / n,
-		PeakRSS: s.PeakRSS, Repeated: t.Outcomes - t.Distinct,
+		PeakRSS: s.PeakRSS, PeakAnon: s.PeakAnon, Repeated: t.Outcomes - t.Distinct,
 	}
 	for name, count := range t.Requests {
 		m.Requests[name] = float64(count) * 1000 / n

@@ -10,7 +10,6 @@ import (
 	wsns "github.com/ThreeDotsLabs/watermill-aws/sns"
 	wsqs "github.com/ThreeDotsLabs/watermill-aws/sqs"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/aws/aws-sdk-go-v2/service/batch"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -46,23 +45,26 @@ func prepareWatermill(most int32) func(context.Context, assignment) (func(contex
 		if err != nil {
 			return nil, fmt.Errorf("making the router: %w", err)
 		}
-		api := batch.NewFromConfig(cfg)
+		f, err := fleetOf(a.Fleet)
+		if err != nil {
+			return nil, err
+		}
+		call, _ := f.calls(cfg)
 		for i := range subscribers {
 			router.AddHandler(fmt.Sprintf("cancel-%d", i), a.Place.QueueURL, from, a.Place.TopicARN, to,
-				func(m *message.Message) ([]*message.Message, error) { return cancelOne(api, m) })
+				func(m *message.Message) ([]*message.Message, error) { return cancelOne(call, m) })
 		}
 		return router.Run, nil
 	}
 }
 
 // cancelOne is the handler: the router publishes what it returns, and acks.
-func cancelOne(api *batch.Client, m *message.Message) ([]*message.Message, error) {
+func cancelOne(call func(context.Context, request) error, m *message.Message) ([]*message.Message, error) {
 	r, err := decode(string(m.Payload))
 	if err != nil {
 		return nil, err
 	}
-	_, err = api.CancelJob(m.Context(), &batch.CancelJobInput{JobId: &r.Parameters.JobID, Reason: &r.Parameters.Reason})
-	e := r.event(err)
+	e := r.event(call(m.Context(), r))
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("writing an outcome: %w", err)

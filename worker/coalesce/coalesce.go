@@ -8,6 +8,7 @@ package coalesce
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -37,6 +38,7 @@ type Group[T, R any] struct {
 	cut      int // how many of the waiting items are known to fit the next request
 	cutBytes int // the sum of their sizes
 	inFlight int
+	yielding bool          // one of those in flight takes what waits in a moment
 	idle     chan struct{} // closed when nothing waits or is under way; nil when nobody asks
 }
 
@@ -104,28 +106,47 @@ func (g *Group[T, R]) Wait(ctx context.Context) error {
 	}
 }
 
-// startLocked begins the requests that may begin.
+// startLocked begins the requests that may begin. One that is not full begins a turn of the
+// scheduler later, with what has come by then: what a burst wakes comes within that turn, and
+// would else find its first item gone ahead in a request, or a commit, of its own.
 func (g *Group[T, R]) startLocked() {
-	for batch := g.takeLocked(); batch != nil; batch = g.takeLocked() {
-		go g.send(batch)
+	for len(g.waiting) > 0 && g.inFlight < g.o.InFlight {
+		n, full := g.cutLocked()
+		switch {
+		case full:
+			g.inFlight++
+			go g.send(g.takeLocked(n))
+		case g.inFlight < g.o.PartFilled && !g.yielding:
+			g.inFlight++
+			g.yielding = true
+			go g.sendSoon()
+			return
+		default:
+			return
+		}
 	}
 }
 
-// takeLocked takes what waits for the next request, if one may begin, and counts it as under way.
-func (g *Group[T, R]) takeLocked() []entry[T, R] {
-	if len(g.waiting) == 0 || g.inFlight >= g.o.InFlight {
-		return nil
+func (g *Group[T, R]) sendSoon() {
+	runtime.Gosched()
+	g.mu.Lock()
+	g.yielding = false
+	n, _ := g.cutLocked()
+	batch := g.takeLocked(n)
+	if n == 0 { // full requests took all
+		g.endLocked()
 	}
-	n, full := g.cutLocked()
-	if !full && g.inFlight >= g.o.PartFilled {
-		return nil
-	}
+	g.startLocked()
+	g.mu.Unlock()
+	g.send(batch)
+}
+
+func (g *Group[T, R]) takeLocked(n int) []entry[T, R] {
 	batch := slices.Clone(g.waiting[:n])
 	// What is sent must not be kept alive from here; append makes a new array in time.
 	clear(g.waiting[:n])
 	g.waiting = g.waiting[n:]
 	g.cut, g.cutBytes = 0, 0
-	g.inFlight++
 	return batch
 }
 
@@ -146,10 +167,10 @@ func (g *Group[T, R]) cutLocked() (n int, full bool) {
 	return g.cut, g.cut == g.o.Max || g.o.MaxBytes > 0 && g.cutBytes >= g.o.MaxBytes
 }
 
-// send makes requests one after the other, the first for batch, for as long as there is another
-// one to make: a goroutine that has made one has grown the stack that requests take.
+// send makes a request for batch, and then goes on with what is full by then: a goroutine that
+// has made a request has grown the stack that requests take.
 func (g *Group[T, R]) send(batch []entry[T, R]) {
-	for batch != nil {
+	for len(batch) > 0 {
 		items := make([]T, len(batch))
 		for i, e := range batch {
 			items[i] = e.item
@@ -159,13 +180,22 @@ func (g *Group[T, R]) send(batch []entry[T, R]) {
 			e.done(results[i])
 		}
 		g.mu.Lock()
-		g.inFlight--
-		batch = g.takeLocked()
-		g.startLocked()
-		if g.inFlight == 0 && g.idle != nil { // so nothing waits either
-			close(g.idle)
-			g.idle = nil
+		batch = nil
+		if n, full := g.cutLocked(); full {
+			batch = g.takeLocked(n)
+		} else {
+			g.endLocked()
 		}
+		g.startLocked()
 		g.mu.Unlock()
+	}
+}
+
+// endLocked counts a request as ended.
+func (g *Group[T, R]) endLocked() {
+	g.inFlight--
+	if g.inFlight == 0 && len(g.waiting) == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
 	}
 }

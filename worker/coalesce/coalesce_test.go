@@ -49,17 +49,21 @@ func (w *wire) sent() [][]int {
 	return slices.Clone(w.requests)
 }
 
-// sendAll sends items in order, waits for the end and checks each item's own result.
-func sendAll(t *testing.T, g *coalesce.Group[int, string], items ...int) {
+// sendAll sends items in order, the first few each when those before it are on their way, and the
+// others at one instant; waits for the end and checks each item's own result.
+func sendAll(t *testing.T, g *coalesce.Group[int, string], ahead int, items ...int) {
 	t.Helper()
 	var mu sync.Mutex
 	results := map[int][]string{}
-	for _, n := range items {
+	for i, n := range items {
 		g.Go(n, func(r string) {
 			mu.Lock()
 			defer mu.Unlock()
 			results[n] = append(results[n], r)
 		})
+		if i < ahead {
+			synctest.Wait()
+		}
 	}
 	if err := g.Wait(t.Context()); err != nil {
 		t.Fatal("Wait:", err)
@@ -83,7 +87,8 @@ func TestRequests(t *testing.T) {
 	self := func(n int) int { return n }
 	for name, tt := range map[string]struct {
 		options coalesce.Options[int]
-		items   []int // sent at one instant
+		ahead   int   // how many of the items are sent one by one before the others
+		items   []int // the others at one instant
 		want    []int // items of each request, in order of sending
 		most    int   // requests in flight at once
 		takes   time.Duration
@@ -91,23 +96,26 @@ func TestRequests(t *testing.T) {
 		"at rest an item goes out alone and at once": {
 			options: coalesce.Options[int]{Max: 10}, items: upTo(1), want: []int{1}, most: 1, takes: time.Second,
 		},
+		"what comes at one instant goes together": {
+			options: coalesce.Options[int]{Max: 10}, items: upTo(8), want: []int{8}, most: 1, takes: time.Second,
+		},
 		"what comes while two are under way goes together": {
-			options: coalesce.Options[int]{Max: 10}, items: upTo(8), want: []int{1, 1, 6}, most: 2, takes: 2 * time.Second,
+			options: coalesce.Options[int]{Max: 10}, ahead: 2, items: upTo(8), want: []int{1, 1, 6}, most: 2, takes: 2 * time.Second,
 		},
 		"full requests do not wait for part-filled ones": {
-			options: coalesce.Options[int]{Max: 10}, items: upTo(35),
+			options: coalesce.Options[int]{Max: 10}, ahead: 2, items: upTo(35),
 			want: []int{1, 1, 10, 10, 10, 3}, most: 5, takes: 2 * time.Second,
 		},
 		"one part-filled where one is allowed": {
-			options: coalesce.Options[int]{Max: 10, PartFilled: 1}, items: upTo(5),
+			options: coalesce.Options[int]{Max: 10, PartFilled: 1}, ahead: 1, items: upTo(5),
 			want: []int{1, 4}, most: 1, takes: 2 * time.Second,
 		},
 		"full requests wait for the limit of requests": {
-			options: coalesce.Options[int]{Max: 2, PartFilled: 1, InFlight: 3}, items: upTo(11),
+			options: coalesce.Options[int]{Max: 2, PartFilled: 1, InFlight: 3}, ahead: 1, items: upTo(11),
 			want: []int{1, 2, 2, 2, 2, 2}, most: 3, takes: 2 * time.Second,
 		},
 		"one writer sends one after the other": {
-			options: coalesce.Options[int]{Max: 4, PartFilled: 1, InFlight: 1}, items: upTo(10),
+			options: coalesce.Options[int]{Max: 4, PartFilled: 1, InFlight: 1}, ahead: 1, items: upTo(10),
 			want: []int{1, 4, 4, 1}, most: 1, takes: 4 * time.Second,
 		},
 		"sixty-four requests where nothing else is said": {
@@ -116,14 +124,17 @@ func TestRequests(t *testing.T) {
 		},
 		"bytes cut a request, and what was cut is full": {
 			options: coalesce.Options[int]{Max: 10, MaxBytes: 10, Size: self, PartFilled: 1},
+			ahead:   1,
 			items:   []int{1, 4, 5, 2, 9, 3}, want: []int{1, 2, 1, 1, 1}, most: 4, takes: 2 * time.Second,
 		},
 		"bytes that are just used up make a request full": {
 			options: coalesce.Options[int]{Max: 10, MaxBytes: 10, Size: self, PartFilled: 1},
+			ahead:   1,
 			items:   []int{1, 6, 4}, want: []int{1, 2}, most: 2, takes: time.Second,
 		},
 		"an item over the bytes is sent, alone and without waiting": {
 			options: coalesce.Options[int]{Max: 10, MaxBytes: 10, Size: self, PartFilled: 1},
+			ahead:   1,
 			items:   []int{1, 50, 2}, want: []int{1, 1, 1}, most: 2, takes: 2 * time.Second,
 		},
 	} {
@@ -131,7 +142,7 @@ func TestRequests(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &wire{}
 				start := time.Now()
-				sendAll(t, coalesce.New(tt.options, w.do), tt.items...)
+				sendAll(t, coalesce.New(tt.options, w.do), tt.ahead, tt.items...)
 				// Requests of one instant reach the wire in any order: they are told apart by
 				// their first item.
 				requests := w.sent()
@@ -175,7 +186,8 @@ func TestDoReturnsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
 		g := coalesce.New(coalesce.Options[int]{Max: 10, PartFilled: 1}, w.do)
-		g.Go(1, func(string) {}) // what comes now waits beside it
+		g.Go(1, func(string) {})
+		synctest.Wait() // what comes now waits beside it
 		stayed := make(chan string, 1)
 		g.Go(2, func(r string) { stayed <- r })
 

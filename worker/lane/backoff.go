@@ -37,6 +37,7 @@ func backoff(n int) time.Duration {
 // goes on at the speed of its quotas.
 type breaker struct {
 	failed  int
+	since   time.Time     // when it opened
 	gap     time.Duration // before the next probe
 	probeAt time.Time
 }
@@ -64,7 +65,9 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 		*b = breaker{}
 	case b.open() && !probe:
 	default:
-		b.failed++
+		if b.failed++; b.failed == downAfter {
+			b.since = now
+		}
 		if b.open() {
 			b.gap = min(lastGap, max(firstGap, 2*b.gap))
 			b.probeAt = now.Add(b.gap/2 + rand.N(b.gap/2))

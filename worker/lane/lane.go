@@ -81,7 +81,9 @@ type Lane[T any] struct {
 	timer    *time.Timer
 	draining bool
 	stats    Stats
-	used     meter
+	used     meter     // requests begun
+	done     meter     // requests that were answered and not throttled, since busy
+	busy     time.Time // since when there is work without a pause, and the service is not down
 	breaker  breaker
 }
 
@@ -93,7 +95,7 @@ func New[T any](o Options[T]) *Lane[T] {
 	if o.InFlight == 0 {
 		o.InFlight = 64
 	}
-	l := &Lane[T]{o: o, made: time.Now(), keys: make(map[string]*keyed[T])}
+	l := &Lane[T]{o: o, made: time.Now(), keys: make(map[string]*keyed[T]), used: meter{over: lately}, done: meter{over: steadily}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }

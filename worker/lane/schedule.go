@@ -86,7 +86,11 @@ func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) {
 		t := l.judgeLocked(b, verdicts, panicked, now)
 		l.spentLocked(b, reserved, now, t)
 		if t.asked > 0 && l.breaker.note(now, b.probe, t.unavailable < t.asked) {
+			l.busyLocked(now)
 			l.hastenLocked(now)
+		}
+		if t.answered > 0 {
+			l.done.add(now)
 		}
 		l.forgetLocked(b.key)
 		l.pumpLocked()

@@ -55,42 +55,63 @@ func (l *Lane[T]) Stats() Stats {
 // longest bounds what Wait returns.
 const longest = 24 * time.Hour
 
+// manyKeys is the number of keys from which on Wait no longer looks at each.
+const manyKeys = 256
+
 // Wait says in how long a request would begin that takes an item of this key added now, and 0
 // where nothing is in its way: after those that have their turn before, at the rate of the
-// emptiest quota; and where the key has waited for longer than it takes to measure, not faster
-// than the lane really went, be it for quotas that other lanes use too, or because the service is
-// slow or down. It is at most a day, and looks at every key with something waiting.
+// emptiest quota; and where the lane has been busy for longer than it takes to measure, not faster
+// than it really went, be it for quotas that other lanes use too, or because the service is slow.
+// It is at most a day. While the service is down (Down) nobody knows, and it means nothing.
 func (l *Lane[T]) Wait(key string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	requests := func(k *keyed[T], more int) int {
-		return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing
-	}
 	mine, waited := 1, time.Duration(0)
 	if k := l.keys[key]; k != nil {
-		mine = requests(k, 1)
+		mine = l.requestsLocked(k, 1)
 		if len(k.waiting) > 0 && k.waiting[0] != nil {
 			waited = now.Sub(l.made) - k.waiting[0].since
 		}
 	}
 	before := float64(mine - 1)
-	for _, k := range l.keys { // keys take turns
-		if k.key != key {
-			before += float64(min(requests(k, 0), mine))
+	if mine == 1 && len(l.keys) > manyKeys {
+		before += float64(len(l.keys)) // a turn for each, though some may only be in a request
+	} else {
+		for _, k := range l.keys { // keys take turns
+			if k.key != key {
+				before += float64(min(l.requestsLocked(k, 0), mine))
+			}
 		}
 	}
 	var wait float64
 	if rate, tokens := l.allowed(); rate > 0 {
 		wait = max(0, before+1-max(0, tokens)) / rate
 	}
-	if waited > fade {
-		wait = max(wait, before/max(l.used.rate(now), 1/longest.Seconds()))
-	}
-	if l.breaker.open() {
-		wait = max(wait, l.breaker.probeAt.Sub(now).Seconds())
+	if busy := now.Sub(l.busy); min(waited, busy) > lately {
+		wait = max(wait, before/l.done.since(now, busy))
 	}
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
+}
+
+// requestsLocked is how many requests are left to be made for a key and so many items more.
+func (l *Lane[T]) requestsLocked(k *keyed[T], more int) int {
+	return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing
+}
+
+// Down says for how long the service has been down, 0 while it is not: the breaker is open.
+func (l *Lane[T]) Down() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.breaker.open() {
+		return 0
+	}
+	return max(time.Since(l.breaker.since), 1)
+}
+
+// busyLocked begins to measure how fast the lane goes.
+func (l *Lane[T]) busyLocked(now time.Time) {
+	l.busy, l.done = now, meter{over: steadily}
 }
 
 // allowed returns the lowest rate of the quotas, 0 where none limits, and the tokens of the
@@ -108,13 +129,18 @@ func (l *Lane[T]) allowed() (rate, tokens float64) {
 	return rate, tokens
 }
 
-// fade is the time in which what was used lately loses two thirds of its weight.
-const fade = 10 * time.Second
+const (
+	// lately is the time in which what is told as used now loses two thirds of its weight.
+	lately = 10 * time.Second
+	// steadily is the same for what Wait measures, where a request a minute is to be seen too.
+	steadily = time.Minute
+)
 
-// meter measures a rate of events lately. Its zero value is ready.
+// meter measures a rate of events, each of which fades.
 type meter struct {
-	n  float64 // events, each fading
-	at time.Time
+	over time.Duration // in which an event loses two thirds of its weight
+	n    float64       // events, faded
+	at   time.Time
 }
 
 func (m *meter) add(now time.Time) {
@@ -122,7 +148,14 @@ func (m *meter) add(now time.Time) {
 }
 
 func (m *meter) faded(now time.Time) float64 {
-	return m.n * math.Exp(-now.Sub(m.at).Seconds()/fade.Seconds())
+	return m.n * math.Exp(-now.Sub(m.at).Seconds()/m.over.Seconds())
 }
 
-func (m *meter) rate(now time.Time) float64 { return m.faded(now) / fade.Seconds() }
+func (m *meter) rate(now time.Time) float64 { return m.faded(now) / m.over.Seconds() }
+
+// since is the rate where nothing was counted before it began so long ago, and at least that of
+// one event in this time: none at all says no more.
+func (m *meter) since(now time.Time, began time.Duration) float64 {
+	over := m.over.Seconds()
+	return max(m.faded(now), 1) / (over * (1 - math.Exp(-began.Seconds()/over)))
+}

@@ -85,6 +85,9 @@ type keyed[T any] struct {
 
 func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
 	k := l.keys[it.Key]
+	if len(l.keys) == 0 {
+		l.busyLocked(time.Now())
+	}
 	if k == nil {
 		k = &keyed[T]{key: it.Key, byID: make(map[string]*share[T])}
 		l.keys[it.Key] = k

@@ -32,7 +32,8 @@ func (s *Subscriber) requestsLocked(queueURL string) *requests {
 	r := s.queues[queueURL]
 	if r == nil {
 		r = &requests{
-			deletes: coalesce.New(coalesce.Options[string]{Max: batchMax},
+			// One part-filled delete at a time: nobody waits for it but the window.
+			deletes: coalesce.New(coalesce.Options[string]{Max: batchMax, PartFilled: 1},
 				func(receipts []string) []error { return s.deleteBatch(queueURL, receipts) }),
 			visibilities: coalesce.New(coalesce.Options[visibility]{Max: batchMax},
 				func(list []visibility) []error { return s.visibilityBatch(queueURL, list) }),

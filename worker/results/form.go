@@ -28,8 +28,9 @@ const serializerID = "OperationSerializer"
 // that name any more, it stays.
 func withForm(o *sns.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		if _, found := stack.Serialize.Get(serializerID); found {
-			if _, err := stack.Serialize.Swap(serializerID, formSerializer{}); err != nil {
+		step := stack.Serialize //nolint:misspell // the SDK's own name
+		if _, found := step.Get(serializerID); found {
+			if _, err := step.Swap(serializerID, formSerializer{}); err != nil {
 				return fmt.Errorf("setting the serializer of PublishBatch: %w", err)
 			}
 		}

@@ -185,7 +185,8 @@ func (p *Publisher) isClosing() bool {
 func (p *Publisher) groupLocked(topic string) *coalesce.Group[*entry, error] {
 	g := p.topics[topic]
 	if g == nil {
-		o := coalesce.Options[*entry]{Max: batchMax, MaxBytes: batchMaxBytes, Size: (*entry).size}
+		// With two part-filled requests under way a twentieth more was published than full ones need.
+		o := coalesce.Options[*entry]{Max: batchMax, PartFilled: 1, MaxBytes: batchMaxBytes, Size: (*entry).size}
 		g = coalesce.New(o, func(list []*entry) []error { return p.send(topic, list) })
 		p.topics[topic] = g
 	}

@@ -201,7 +201,8 @@ func (c *checker) burials() {
 		switch {
 		case b.Mark == "":
 			c.fault("a message lies in the dead-letter queue unanswered: %s", b.Body)
-		case !refused[b.Body] && !(c.mayGiveUp() && strings.Contains(b.Mark, "SQS had moved the message")):
+		case refused[b.Body], c.mayGiveUp() && strings.Contains(b.Mark, "SQS had moved the message"):
+		default:
 			c.fault("buried for no reason (%s): %s", b.Mark, b.Body)
 		}
 	}

@@ -142,10 +142,10 @@ func newPlan(seed uint64) plan {
 		p.StopAfter = p.between(0, 20*time.Second)
 	}
 	p.MaxReceives, p.Patience = 1000, p.between(20*time.Second, 5*time.Minute)
-	switch {
-	case p.maybe(0.1):
+	switch p.IntN(10) {
+	case 0:
 		p.MaxReceives, p.Patience = pick(p, 2, 3, 4, 14, 20), 20*time.Second // few enough for SQS itself to bury
-	case p.maybe(0.1):
+	case 1:
 		p.GiveUp = p.between(2*time.Minute, 20*time.Minute)
 	}
 	p.Chaos = p.between(2*time.Minute, 12*time.Minute)
@@ -326,13 +326,10 @@ func (p *planner) lives() []life {
 		if p.maybe(0.3) {
 			l.Skew = p.between(-40*time.Second, 40*time.Second)
 		}
-		switch {
-		case p.maybe(0.7):
+		l.Drain = p.between(time.Second, 2*time.Minute)
+		if p.maybe(0.7) {
 			l.Crash = &point{Operation: pick(p, steps...), Nth: 1 + p.IntN(4), After: p.maybe(0.5)}
-			// Where it never comes there, it is drained.
-			l.Drain = p.between(time.Minute, 3*time.Minute)
-		default:
-			l.Drain = p.between(time.Second, 2*time.Minute)
+			l.Drain += time.Minute // for where it never comes there
 		}
 		all = append(all, l)
 	}

@@ -110,7 +110,9 @@ type wire struct {
 
 // Do implements aws.HTTPClient.
 func (w wire) Do(r *http.Request) (out *http.Response, err error) {
-	told := w.pass(r.Context(), operation(r.Context()), func() { out, err = w.client.Do(r) })
+	told := w.pass(r.Context(), operation(r.Context()), func() {
+		out, err = w.client.Do(r) //nolint:bodyclose // the caller closes it, or the lines below
+	})
 	if told {
 		return out, err
 	}

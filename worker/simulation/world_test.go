@@ -141,10 +141,10 @@ func (w *world) put(t target) {
 		"fsx":   {alive: "EXECUTING", ended: "SUCCEEDED", cancelled: "CANCELED"},
 	}
 	state, there := states[t.Service][t.Fate]
-	switch {
-	case t.Service == "emr":
+	switch t.Service {
+	case "emr":
 		w.sim.PutClusters(awssim.Cluster{ID: t.Group})
-	case t.Service == "iot":
+	case "iot":
 		w.sim.PutThingJobs(awssim.ThingJob{ID: t.Group})
 	}
 	if !there {

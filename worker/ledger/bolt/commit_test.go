@@ -77,8 +77,8 @@ func TestCallsShareCommits(t *testing.T) {
 	if err := l.group.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := commits(t, l) - before; got != 2 || won != n {
-		t.Errorf("%d claims were won with %d commits, want %d with 2: the first alone, and all that came meanwhile", won, got, n)
+	if got := commits(t, l) - before; got > 2 || won != n {
+		t.Errorf("%d claims were won with %d commits, want %d with at most 2: the first ones, and all that came meanwhile", won, got, n)
 	}
 }
 

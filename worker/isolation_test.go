@@ -1,0 +1,335 @@
+package worker_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/outcome"
+)
+
+const (
+	starvedMost = 10_000 // commands queued ahead of everything
+	elsewhere   = "eu-west-1"
+)
+
+// starving is a backlog that is not served, and what arrives behind it.
+type starving struct {
+	name string
+	// backlog puts target i of the backlog in and returns its command; arrival does the same for
+	// what comes behind.
+	backlog, arrival func(r *rig, i int) string
+	// starve takes the backlog's service away, or gives it back.
+	starve func(r *rig, on bool)
+	status handlers.Status // of the backlog, in the end
+	// receives is how often each message of the backlog may have been received, on average and at
+	// most.
+	mean float64
+	most int
+	span time.Duration // for how long
+}
+
+func emrStep(r *rig, i int) string {
+	step := fmt.Sprintf("s-%013d", i)
+	r.sim.PutSteps(awssim.Step{Cluster: "j-STARVED", ID: step})
+	return fmt.Sprintf(`{"id":"b-%d","action":"emr:CancelSteps","parameters":{"ClusterId":"j-STARVED","StepIds":[%q]}}`, i, step)
+}
+
+func iotExecution(r *rig, i int) string {
+	thing := fmt.Sprintf("thing-%d", i)
+	r.sim.PutJobExecutions(awssim.JobExecution{Thing: thing, Job: "j", State: "QUEUED"})
+	return fmt.Sprintf(`{"id":"a-%d","action":"iot:CancelJobExecution","parameters":{"thingName":%q,"jobId":"j"}}`, i, thing)
+}
+
+func batchJob(prefix, region string) func(r *rig, i int) string {
+	return func(r *rig, i int) string {
+		id := fmt.Sprintf("job-%s-%d", prefix, i)
+		r.sim.PutJobs(awssim.Job{ID: id, State: "RUNNABLE", Region: region})
+		return fmt.Sprintf(`{"id":"%s-%d","action":"batch:CancelJob","parameters":{"jobId":%q,"reason":"over budget"},"region":%q}`, prefix, i, id, region)
+	}
+}
+
+func starvings() []starving {
+	quota := func(starved awssim.Quota) func(r *rig, on bool) {
+		return func(r *rig, on bool) {
+			if on {
+				r.sim.SetQuota("elasticmapreduce:CancelSteps", starved)
+			} else {
+				r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 0.5, Burst: 10})
+			}
+		}
+	}
+	return []starving{
+		{"EMR has a twenty-fifth of its quota", emrStep, iotExecution, quota(awssim.Quota{Rate: 0.02, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute},
+		{"EMR throttles everything", emrStep, iotExecution, quota(awssim.Quota{Rate: 1e-6, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute},
+		{"Batch answers 503", batchJob("b", "us-east-1"), iotExecution,
+			func(r *rig, on bool) { r.sim.SetDown("batch", on) }, handlers.Cancelled, 10, 20, time.Minute},
+		{"Batch answers 503 in one of two regions", batchJob("b", elsewhere), batchJob("a", "us-east-1"),
+			func(r *rig, on bool) { r.sim.SetDownIn("batch", elsewhere, on) }, handlers.Cancelled, 10, 20, time.Minute},
+	}
+}
+
+// latencies are the times from sending a command to its published outcome, of the commands whose
+// ids begin so, in the order in which they were sent.
+func (r *rig) latencies(prefix string) (sent []time.Time, took []time.Duration) {
+	r.t.Helper()
+	type told struct{ sent, told time.Time }
+	var all []told
+	for _, m := range r.sim.Messages(outcomesQueue) {
+		e, err := outcome.Parse([]byte(m.Body))
+		r.must(err)
+		if strings.HasPrefix(e.Data.CommandID, prefix) {
+			all = append(all, told{e.Data.EnqueuedAt, m.Sent})
+		}
+	}
+	slices.SortFunc(all, func(a, b told) int { return a.sent.Compare(b.sent) })
+	for _, x := range all {
+		sent, took = append(sent, x.sent), append(took, x.told.Sub(x.sent))
+	}
+	return sent, took
+}
+
+func p99(of []time.Duration) time.Duration {
+	of = slices.Sorted(slices.Values(of))
+	return of[len(of)*99/100]
+}
+
+// arrive sends five commands a second, half of IoT's quota, and returns the latency of the first
+// and the 99th percentile of those sent after five seconds.
+func (r *rig) arrive(s starving, span time.Duration) (first, late time.Duration) {
+	const each = 200 * time.Millisecond
+	n := int(span / each)
+	began := time.Now()
+	for i := range n {
+		r.send(s.arrival(r, i))
+		time.Sleep(each)
+	}
+	time.Sleep(5 * time.Second)
+	synctest.Wait()
+	sent, took := r.latencies("a-")
+	if len(sent) != n {
+		r.t.Fatalf("%d of %d that arrived behind the backlog have outcomes", len(sent), n)
+	}
+	after := slices.IndexFunc(sent, func(t time.Time) bool { return t.Sub(began) >= 5*time.Second })
+	return took[0], p99(took[after:])
+}
+
+func isolated(s *awssim.Options, w *worker.Options) {
+	s.Latency, s.History = 20*time.Millisecond, false
+	w.Regions = []string{"us-east-1", elsewhere}
+}
+
+// TestOneStarvedLaneDoesNotSlowAnother queues ten thousand commands that cannot be served ahead of
+// others that can.
+func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
+	for _, s := range starvings() {
+		t.Run(s.name, func(t *testing.T) {
+			var alone time.Duration
+			inBubble(t, func(r *rig) { _, alone = r.arrive(s, s.span) }, isolated)
+			inBubble(t, func(r *rig) {
+				s.starve(r, true)
+				bodies := make([]string, starvedMost)
+				for i := range bodies {
+					bodies[i] = s.backlog(r, i)
+				}
+				r.send(bodies...)
+				first, late := r.arrive(s, s.span)
+				t.Logf("first after %s; p99 from 5 s on %s, and %s without the backlog", first, late, alone)
+				if first > 2*time.Second {
+					t.Errorf("the first behind the backlog took %s, want at most 2 s", first)
+				}
+				if late > alone*3/2 {
+					t.Errorf("p99 is %s behind the backlog and %s without: want at most 1.5 times that", late, alone)
+				}
+				s.starve(r, false)
+				ended := time.Now()
+				r.settledWithReceives(s, ended)
+			}, isolated)
+		})
+	}
+}
+
+// settledWithReceives waits for the backlog's end and checks how often its messages were received.
+func (r *rig) settledWithReceives(s starving, from time.Time) {
+	r.t.Helper()
+	receives := map[string]int{}
+	for end := from.Add(3 * time.Hour); r.sim.Depth(r.queue) != (awssim.Depth{}); time.Sleep(15 * time.Second) {
+		synctest.Wait()
+		for _, m := range r.sim.Messages(r.queue) {
+			receives[m.ID] = max(receives[m.ID], m.Receives)
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("%+v messages are left three hours after the service was back", r.sim.Depth(r.queue))
+		}
+	}
+	took := time.Since(from)
+	done := map[handlers.Status]int{}
+	for id, d := range r.outcomes() {
+		if strings.HasPrefix(id, "b-") {
+			done[d.Status]++
+		}
+	}
+	if len(done) != 1 || done[s.status] != starvedMost {
+		r.t.Errorf("the backlog came to %v, want %s alone", done, s.status)
+	}
+	most := 0
+	for _, n := range receives {
+		most = max(most, n)
+	}
+	arrived, _ := r.latencies("a-")
+	mean := float64(r.metric("rescind_messages_total", "received")-len(arrived)) / starvedMost
+	r.t.Logf("the backlog was done %s after the service was back; at most %d receives, %.1f on average", took, most, mean)
+	if mean > s.mean || most > s.most {
+		r.t.Errorf("want at most %d receives of a message, and %.1f on average", s.most, s.mean)
+	}
+	if took > 20*time.Minute {
+		r.t.Errorf("the backlog was done %s after the service was back, want at most 20 minutes: no message is away for longer than 15", took)
+	}
+}
+
+// metric is the sum of the worker's samples of a name, of those with this label value where one is
+// given.
+func (r *rig) metric(name string, value ...string) (sum int) {
+	registry := prometheus.NewPedanticRegistry()
+	r.must(registry.Register(r.w.Metrics()))
+	families, err := registry.Gather()
+	r.must(err)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			matches := len(value) == 0
+			for _, l := range m.GetLabel() {
+				matches = matches || l.GetValue() == value[0]
+			}
+			if matches {
+				sum += int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
+			}
+		}
+	}
+	return sum
+}
+
+// TestASaturatedLaneAloneKeepsItsQuotaFull: a lane without company has no use for sharing, and loses
+// nothing by it. Where calls take many targets nothing is released; where they take one, what
+// the window does not hold is, and comes back before its turn.
+func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
+	const rate, burst = 50, 100
+	for _, test := range []struct {
+		service, all string
+		n            int
+		perCall      float64 // targets of a call that cancels and half a call that reads, or of one alone
+		status       handlers.Status
+		put          func(r *rig, i int) string
+		released     int // at most
+	}{
+		{"batch", "batch:*", 20_000, 100 / 3.0, handlers.Cancelled, batchJob("b", "us-east-1"), 0},
+		{"iot", "iot:CancelJobExecution", 10_000, 1, handlers.Accepted, iotExecution, 10_000},
+	} {
+		t.Run(test.service, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				n := test.n
+				bodies := make([]string, n)
+				for i := range bodies {
+					bodies[i] = test.put(r, i)
+				}
+				began := time.Now()
+				r.send(bodies...)
+				got := r.settled(n, time.Hour)
+				if tally(got) != fmt.Sprintf("%s:%d", test.status, n) {
+					t.Error(tally(got))
+				}
+				var last time.Time
+				for _, d := range got {
+					if d.FinishedAt.After(last) {
+						last = d.FinishedAt
+					}
+				}
+				ideal := time.Duration((float64(n)/test.perCall - burst) / rate * float64(time.Second))
+				released := r.metric("rescind_lane_released_total")
+				t.Logf("took %s, ideally %s; %d released, %.2f receives a message", last.Sub(began), ideal, released,
+					float64(r.metric("rescind_messages_total", "received"))/float64(n))
+				if slack := ideal*3/100 + time.Second; last.Sub(began) > ideal+slack {
+					t.Errorf("took %s, want at most %s more than %s", last.Sub(began), slack, ideal)
+				}
+				if released > test.released {
+					t.Errorf("%d messages were released, want at most %d", released, test.released)
+				}
+			}, isolated, func(s *awssim.Options, w *worker.Options) {
+				s.Quotas = map[string]awssim.Quota{"iot:*": {}, test.all: {Rate: rate, Burst: burst}}
+				w.Quotas = worker.Quotas{"iot:*": {}, test.all: {Rate: rate, Burst: burst}}
+			})
+		})
+	}
+}
+
+// TestALaneThatBreaksDownGivesPlacesUp: what had filled the window while it was fast makes room
+// once its service is down.
+func TestALaneThatBreaksDownGivesPlacesUp(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const n, window = 6000, 1000
+		bodies := make([]string, n)
+		for i := range bodies {
+			bodies[i] = batchJob("b", "us-east-1")(r, i)
+		}
+		r.send(bodies...)
+		time.Sleep(time.Second)
+		if held := r.metric("rescind_lane_messages_in_flight"); held < window*9/10 {
+			t.Fatalf("the lane holds %d places of %d: the test shows nothing", held, window)
+		}
+		r.sim.SetDown("batch", true)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.send(iotExecution(r, 0))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if sent, _ := r.latencies("a-"); len(sent) != 1 {
+			t.Errorf("a command of another service has no outcome after 5 s; Batch holds %d places of %d", r.metric("rescind_lane_messages_in_flight"), window)
+		}
+		r.sim.SetDown("batch", false)
+		if got := tally(r.settled(n+1, time.Hour)); got != fmt.Sprintf("accepted:1 cancelled:%d", n) {
+			t.Error(got)
+		}
+	}, isolated, func(s *awssim.Options, w *worker.Options) {
+		w.MaxInFlight = 1000
+		s.Quotas = map[string]awssim.Quota{"batch:*": {Rate: 20, Burst: 20}}
+		w.Quotas = worker.Quotas{"batch:*": {Rate: 20, Burst: 20}}
+	})
+}
+
+// TestNothingIsReleasedBeyondItsExpiry: a command that there is no room for ends at its expiry.
+func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const n = 7000
+		bodies := make([]string, n)
+		for i := range bodies {
+			bodies[i] = emrStep(r, i)
+		}
+		r.send(bodies...)
+		time.Sleep(10 * time.Second)
+		expires := time.Now().Add(2 * time.Minute)
+		r.send(strings.TrimSuffix(emrStep(r, n), "}") + fmt.Sprintf(`,"expiresAt":%q}`, expires.UTC().Format(time.RFC3339)))
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if released := r.metric("rescind_lane_released_total"); released == 0 {
+			t.Fatal("nothing was released: the test shows nothing")
+		}
+		time.Sleep(time.Until(expires) + 5*time.Second)
+		synctest.Wait()
+		if d := r.outcomes()[fmt.Sprintf("b-%d", n)]; d.Status != handlers.Expired {
+			t.Errorf("5 s after its expiry the command is %q", d.Status)
+		}
+	}, isolated, func(s *awssim.Options, w *worker.Options) {
+		s.Quotas = map[string]awssim.Quota{"elasticmapreduce:CancelSteps": {Rate: 0.02, Burst: 1}}
+		w.Quotas = worker.Quotas{"emr:CancelSteps": {Rate: 0.02, Burst: 1}}
+	})
+}

@@ -1,0 +1,302 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/command"
+)
+
+// errCrowded is why a journey stops whose place in the window others need.
+var errCrowded = errors.New("released to leave room for other lanes")
+
+const (
+	// soon is the wait that is not worth a release: it costs two requests for ten messages, and
+	// SQS counts in seconds.
+	soon = 5 * time.Second
+	// An outage is expected to last a quarter longer than it has lasted: so the end of one of two
+	// minutes is noticed within half a minute, and each hour of a long one costs four receives.
+	outageShare = 4
+	// outageLeast is the shortest release for an outage.
+	outageLeast = 5 * time.Second
+	// checkEvery is how often a window that is nearly full is looked over.
+	checkEvery = 100 * time.Millisecond
+)
+
+// window shares the places of the in-flight window among the lanes' commands. All methods are
+// safe for concurrent use.
+//
+// Most of it (common) is for whoever comes first. The rest is kept free, so that what stands
+// in the queue behind a backlog can still be received: once common is full, a command whose
+// lane holds its fair share of it already and will not serve it soon does without. Its message is
+// released, before it is claimed, for as long as the lane expects it to wait, so that it comes
+// back when the lane has done half of what it holds now, after those released before it.
+//
+// A lane that was fast when it filled the window, and is no more, gives places up again: where
+// the window is nearly full, the youngest that wait in such lanes are released.
+//
+// So a lane alone has most of the window, whatever its pace, and all of it if it is fast;
+// and whatever a lane holds, others wait only while what stands before them is received and
+// released.
+type window struct {
+	lanes    *lanes
+	patience time.Duration
+	easy     int // a lane that holds less is not asked how fast it is
+	common   int // places for whoever comes first
+	brim     int // from here on the window is nearly full
+
+	mu       sync.Mutex
+	held     int // places taken, those excepted that are being given up
+	holdings map[holdingKey]*holding
+	checking bool // a check is due
+}
+
+// holdingKey names the lanes of one action in one place.
+type holdingKey struct {
+	action handlers.Action
+	at     handlers.Place
+}
+
+// holding is what the commands of a holdingKey hold of the window. Guarded by window.mu.
+type holding struct {
+	key      holdingKey
+	stays    map[*stay]struct{}
+	away     away
+	released int // for want of room
+}
+
+// stay is one command's place in the window. Guarded by window.mu.
+type stay struct {
+	w      *window
+	of     *holding
+	target handlers.Target // the command's first: its keys stand for all
+	sentAt time.Time
+	evict  context.CancelCauseFunc // while it may be released
+}
+
+func newWindow(places int, patience time.Duration, l *lanes) *window {
+	common := max(places*3/4, 1)
+	return &window{
+		lanes: l, patience: patience, easy: places / 64, common: common, brim: (common + places) / 2,
+		holdings: make(map[holdingKey]*holding),
+	}
+}
+
+// enter takes a place for a command. Where there is none for it, the stay is nil, and its message
+// is to be released for the time returned. again says that it was released before: then its turn
+// has come, and otherwise it stands behind all that are away. Where ask is false, there is a
+// place in any case.
+func (w *window) enter(c *command.Command, sentAt time.Time, again, ask bool) (*stay, time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := holdingKey{c.Action, c.Place()}
+	h := w.holdings[key]
+	if h == nil {
+		h = &holding{key: key, stays: make(map[*stay]struct{}), away: away{made: time.Now()}}
+		w.holdings[key] = h
+	}
+	if ask && (len(h.stays) > w.easy || w.held >= w.brim) {
+		if wait := w.noRoomLocked(h, c.Targets[0], again); wait > 0 {
+			h.released++
+			return nil, wait
+		}
+	}
+	s := &stay{w: w, of: h, target: c.Targets[0], sentAt: sentAt}
+	h.stays[s] = struct{}{}
+	w.held++
+	w.watchLocked()
+	return s, 0
+}
+
+// leave gives the place up. It may be called twice.
+func (s *stay) leave() {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.leaveLocked()
+}
+
+func (s *stay) leaveLocked() {
+	if _, there := s.of.stays[s]; there {
+		delete(s.of.stays, s)
+		s.w.held--
+	}
+}
+
+// waits says how the stay's journey is stopped while it waits for a cancelling call; nil: it
+// does not wait any more.
+func (s *stay) waits(evict context.CancelCauseFunc) {
+	s.w.mu.Lock()
+	s.evict = evict
+	s.w.mu.Unlock()
+}
+
+// absence is for how long to release the message of a stay that has waited in vain; 0: not
+// known.
+func (s *stay) absence() time.Duration {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	wait, down := s.w.lanes.outlook(s.of.key, s.target)
+	if down == 0 && wait <= soon {
+		return 0
+	}
+	return s.of.absence(wait, down)
+}
+
+// noRoomLocked is for how long to release a message that there is no room for now; 0: there is.
+func (w *window) noRoomLocked(h *holding, t handlers.Target, again bool) time.Duration {
+	wait, down := w.lanes.outlook(h.key, t)
+	if down == 0 && wait <= soon {
+		return 0
+	}
+	before := 0 // that are away
+	if !again {
+		before = h.away.count(time.Now())
+	}
+	n := len(h.stays)
+	if w.held+before >= w.common && n+before >= w.fairLocked() {
+		return h.absence(wait, down)
+	}
+	// Nor is there where it would run out of patience.
+	if down == 0 && after(wait, before, n) > w.patience*9/10 {
+		return h.absence(wait, down)
+	}
+	return 0
+}
+
+// after is how long something waits behind so many more, where what n hold takes wait.
+func after(wait time.Duration, more, n int) time.Duration {
+	return time.Duration(float64(wait) * (1 + float64(more)/float64(max(n, 1))))
+}
+
+// absence is for how long to release a message: until half of what is held now and all that
+// was released before are done, but no longer than releaseMost. It is counted as away for as long.
+func (h *holding) absence(wait, down time.Duration) time.Duration {
+	if down > 0 {
+		// Not counted: nobody knows when its turn is.
+		return jittered(min(max(down/outageShare, outageLeast), releaseMost), 2)
+	}
+	now := time.Now()
+	turn := min(after(wait, h.away.count(now), len(h.stays))-wait/2, releaseMost)
+	turn = jittered(turn, 5)
+	h.away.add(now.Add(turn))
+	return turn
+}
+
+// jittered takes off up to one part of so many, so that what was released together does not come
+// back at once.
+func jittered(d time.Duration, parts int) time.Duration {
+	return d - rand.N(d/time.Duration(parts)+1)
+}
+
+// fairLocked is a lane's share of what is common.
+func (w *window) fairLocked() int {
+	active := 0
+	for _, h := range w.holdings {
+		if len(h.stays) > 0 {
+			active++
+		}
+	}
+	return w.common / max(active, 1)
+}
+
+// watchLocked lets the window be looked over soon while it is nearly full.
+func (w *window) watchLocked() {
+	if w.held >= w.brim && !w.checking {
+		w.checking = true
+		time.AfterFunc(checkEvery, w.check)
+	}
+}
+
+// check makes room in a window that is nearly full: what waits in slow lanes beyond their fair
+// shares is released, the youngest first.
+func (w *window) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.checking = false
+	if w.held < w.brim {
+		return
+	}
+	fair := w.fairLocked()
+	for _, h := range w.holdings {
+		if most := min(len(h.stays)-fair, w.held-w.common); most > 0 {
+			w.evictLocked(h, most)
+		}
+	}
+	w.watchLocked()
+}
+
+func (w *window) evictLocked(h *holding, most int) {
+	waiting := make([]*stay, 0, len(h.stays))
+	for s := range h.stays {
+		if s.evict != nil {
+			waiting = append(waiting, s)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *stay) int { return b.sentAt.Compare(a.sentAt) })
+	slow := make(map[string]bool)
+	for _, s := range waiting {
+		isSlow, known := slow[s.target.Key]
+		if !known {
+			wait, down := w.lanes.outlook(h.key, s.target)
+			isSlow = down > 0 || wait > soon
+			slow[s.target.Key] = isSlow
+		}
+		if !isSlow {
+			continue
+		}
+		if most--; most < 0 {
+			return
+		}
+		s.leaveLocked()
+		h.released++
+		s.evict(errCrowded)
+	}
+}
+
+const (
+	awaySpan  = 15 * time.Second
+	awaySpans = int64(releaseMost/awaySpan) + 2
+)
+
+// away counts messages that were released until their turn, by when they come back.
+type away struct {
+	made  time.Time
+	from  int64 // the span since made that began last
+	spans [awaySpans]int
+	total int
+}
+
+// count is how many are away still.
+func (a *away) count(now time.Time) int {
+	to := a.span(now)
+	for n := int64(0); a.from < to && n < awaySpans; n++ {
+		at := a.from % awaySpans
+		a.total -= a.spans[at]
+		a.spans[at] = 0
+		a.from++
+	}
+	a.from = to
+	return a.total
+}
+
+func (a *away) span(t time.Time) int64 { return int64(t.Sub(a.made) / awaySpan) }
+
+// add notes one that comes back at a time within releaseMost of when count was last called.
+func (a *away) add(back time.Time) {
+	a.spans[a.span(back)%awaySpans]++
+	a.total++
+}
+
+// each visits every holding.
+func (w *window) each(visit func(key holdingKey, held, released int)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, h := range w.holdings {
+		visit(key, len(h.stays), h.released)
+	}
+}
