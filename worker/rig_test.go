@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +24,17 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// atFullSize is the variable that asks for the tests of large fleets in their full size, as CI does.
+const atFullSize = "RESCIND_FULL"
+
+// size is how large a fleet a test takes.
+func size(full, usual int) int {
+	if os.Getenv(atFullSize) != "" {
+		return full
+	}
+	return usual
+}
 
 const outcomesQueue = "outcomes"
 
