@@ -335,3 +335,24 @@ func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 		w.Quotas = worker.Quotas{"emr:CancelSteps": {Rate: 0.02, Burst: 1}}
 	})
 }
+
+// TestAWorkerThatStopsTakesBackWhatItPutOff: what was released for want of room is visible at
+// once when the worker stops, for others to take.
+func TestAWorkerThatStopsTakesBackWhatItPutOff(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 1e-6, Burst: 1})
+		bodies := make([]string, 1000)
+		for i := range bodies {
+			bodies[i] = emrStep(r, i)
+		}
+		r.send(bodies...)
+		time.Sleep(20 * time.Second)
+		if d := r.sim.Depth(r.queue); d.InFlight < 500 {
+			t.Fatalf("%+v: so few are held or put off that the test shows nothing", d)
+		}
+		r.must(r.stop())
+		if d := r.sim.Depth(r.queue); d.InFlight > 0 || d.Delayed > 0 {
+			t.Errorf("after the stop the queue has %+v, want every message visible", d)
+		}
+	}, func(s *awssim.Options, w *worker.Options) { s.Latency = 20 * time.Millisecond; w.MaxInFlight = 200 })
+}

@@ -49,16 +49,23 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 			s.stats.deleted.Add(1)
 		}
 	case releasing:
+		var v visibility
 		if s.persist(l, "releasing", func(receipt string) error {
-			v := visibility{receipt: receipt, timeout: s.releaseTime(l, how.after)}
+			v = visibility{receipt: receipt, timeout: s.releaseTime(l, how.after)}
 			return result(r.visibilities.Do(s.settling, v))
 		}) {
 			s.stats.released.Add(1)
+			if v.timeout > recallable && s.o.Strays == nil {
+				s.away.add(messageKey{l.QueueURL, l.MessageID}, released{r, v.receipt, time.Now().Add(v.timeout)})
+			}
 		}
 	case burying:
 		s.bury(l, how.mark, remove)
 	}
 }
+
+// recallable is the release that is worth taking back: a shorter one is over as soon.
+const recallable = 2 * time.Second
 
 // entombedMost bounds what is remembered of burials whose message could not be deleted.
 const entombedMost = 100_000

@@ -48,7 +48,8 @@ type Subscriber struct {
 	turns     uint64
 	room      chan struct{}           // closed when places may have become free; nil: nobody waits
 	entombed  map[messageKey]struct{} // buried, and not deleted where they came from
-	gateWatch bool                    // a goroutine waits for the gate
+	away      away
+	gateWatch bool // a goroutine waits for the gate
 	due       dueHeap
 	sooner    chan struct{} // the head of due has changed
 
@@ -150,7 +151,7 @@ func (s *Subscriber) await(ctx context.Context, which func(*Lease) bool) error {
 	return nil
 }
 
-// Close stops receiving, closes all channels, waits up to Options.Drain for the messages that
+// Close stops receiving, takes back what was released for later, closes all channels, waits up to Options.Drain for the messages that
 // were handed out, and then stops hard: it ends the contexts of those still held and releases
 // them. It takes five seconds more than the drain at most, and returns an error if
 // messages are left that could not be settled in that time; they become visible when
@@ -166,6 +167,7 @@ func (s *Subscriber) Close() error {
 	defer cancel()
 	s.StopReceiving()
 	close(s.closing)
+	s.running.Go(s.recall)
 	// Nothing that is admitted from here on is handed out; what is left after the drain is
 	// released next.
 	_ = s.await(drain, func(*Lease) bool { return true })
@@ -173,6 +175,7 @@ func (s *Subscriber) Close() error {
 	bound := time.AfterFunc(closeBound, s.cutSettling)
 	s.receiving.Wait()
 	s.running.Wait()
+	s.recall() // what was put off since the first one began
 	if cut := !bound.Stop(); cut {
 		s.closeErr = errors.New("closing queue: not every message could be settled; the rest becomes visible when its leases end")
 	}
