@@ -145,8 +145,13 @@ func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
 				r.send(bodies...)
 				first, late := r.arrive(s, s.span)
 				t.Logf("first after %s; p99 from 5 s on %s, and %s without the backlog", first, late, alone)
-				if first > 2*time.Second {
-					t.Errorf("the first behind the backlog took %s, want at most 2 s", first)
+				most := 2 * time.Second
+				if os.Getenv(atFullSize) == "" {
+					// So small a window is two calls of EMR's, which are let wait for 5 s (window.go).
+					most = 6 * time.Second
+				}
+				if first > most {
+					t.Errorf("the first behind the backlog took %s, want at most %s", first, most)
 				}
 				if late > alone*3/2 {
 					t.Errorf("p99 is %s behind the backlog and %s without: want at most 1.5 times that", late, alone)
