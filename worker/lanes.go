@@ -152,6 +152,19 @@ func (l *lanes) outlook(key holdingKey, t handlers.Target) (wait, down time.Dura
 	return wait, down
 }
 
+// plenty reports whether some lane has work enough at hand, and will soon have done it: then there
+// is no use in holding more.
+func (l *lanes) plenty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, each := range l.lanes {
+		if each.Plenty() {
+			return true
+		}
+	}
+	return false
+}
+
 // drain makes what waits for a cancelling call come back. Calls under way go on, and so do reads:
 // what AWS took is to be reported.
 func (l *lanes) drain() {

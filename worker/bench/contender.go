@@ -37,6 +37,7 @@ const loopBulk = "loop-bulk"
 // contenders are all there are, in the order of the table.
 var contenders = []contender{
 	{"rescind", "Rescind: ledger on disk, states read, all by default", prepareRescind},
+	{"rescind-dynamo", "Rescind: ledger in DynamoDB, else the same", prepareShared},
 	{baseline, "SDK loop: 64 goroutines; cancels singly, the rest by ten", prepareLoop(false)},
 	{loopBulk, "SDK loop: 64 goroutines; cancels and the rest by ten", prepareLoop(true)},
 	{"watermill", "watermill-aws v1.0.1: 64 subscribers, receiving by ten", prepareWatermill(10)},

@@ -81,9 +81,11 @@ type Lane[T any] struct {
 	timer    *time.Timer
 	draining bool
 	stats    Stats
-	used     meter     // requests begun
-	done     meter     // requests that were answered and not throttled, since busy
-	busy     time.Time // since when there is work without a pause, and the service is not down
+	used     meter         // requests begun
+	done     meter         // requests that were answered and not throttled, since busy
+	busy     time.Time     // since when there is work without a pause, and the service is not down
+	ended    time.Time     // when a request ended last
+	took     time.Duration // what requests take, each new one counting for an eighth
 	breaker  breaker
 }
 

@@ -8,8 +8,16 @@ import (
 
 // pumpLocked starts whatever can be started, and sets the timer for what cannot yet.
 func (l *Lane[T]) pumpLocked() {
+	if next := l.pumpNextLocked(); next != nil {
+		l.wg.Go(func() { l.work(next) })
+	}
+}
+
+// pumpNextLocked is pumpLocked, but leaves the first of the requests, if there is one, to the
+// caller.
+func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 	if l.draining {
-		return
+		return nil
 	}
 	now := time.Now()
 	l.wakeLocked(now)
@@ -23,9 +31,17 @@ func (l *Lane[T]) pumpLocked() {
 			break
 		}
 		l.rotateLocked()
-		l.startLocked(k.cut(l.o.Max), g, now)
+		next := l.startLocked(k.cut(l.o.Max), g, now)
+		switch {
+		case next == nil:
+		case first == nil:
+			first = next
+		default:
+			l.wg.Go(func() { l.work(next) })
+		}
 	}
 	l.setTimerLocked(now)
+	return first
 }
 
 // nextLocked brings to the front of the ring, and returns, the key whose turn it is among those
@@ -52,11 +68,20 @@ func (l *Lane[T]) rotateLocked() {
 	l.ring = append(l.ring[1:], l.ring[0])
 }
 
-func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) {
+// request is a batch that is under way.
+type request[T any] struct {
+	*batch[T]
+	values   [][]T     // by share
+	reserved time.Time // when its tokens were
+	began    time.Time
+}
+
+// startLocked counts a batch as under way; nil: there is nothing left in it.
+func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) *request[T] {
 	k := b.key
 	if len(b.shares) == 0 {
 		l.forgetLocked(k)
-		return
+		return nil
 	}
 	k.inFlight++
 	l.inFlight++
@@ -75,26 +100,38 @@ func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) {
 			values[i][j] = e.value
 		}
 	}
-	reserved := g.since
-	l.wg.Go(func() {
-		verdicts, panicked := l.run(b.key.key, values)
+	return &request[T]{b, values, g.since, began}
+}
+
+// work makes a request, and then goes on with the next that can be made: a goroutine that has
+// made one has grown the stack that they take.
+func (l *Lane[T]) work(r *request[T]) {
+	for r != nil {
+		verdicts, panicked := l.run(r.key.key, r.values)
 		l.mu.Lock()
-		defer l.mu.Unlock()
-		b.key.inFlight--
-		l.inFlight--
-		now := time.Now()
-		t := l.judgeLocked(b, verdicts, panicked, now)
-		l.spentLocked(b, reserved, now, t)
-		if t.asked > 0 && l.breaker.note(now, b.probe, t.unavailable < t.asked) {
-			l.busyLocked(now)
-			l.hastenLocked(now)
-		}
-		if t.answered > 0 {
-			l.done.add(now)
-		}
-		l.forgetLocked(b.key)
-		l.pumpLocked()
-	})
+		l.endLocked(r, verdicts, panicked)
+		r = l.pumpNextLocked()
+		l.mu.Unlock()
+	}
+}
+
+// endLocked takes in what became of a request.
+func (l *Lane[T]) endLocked(r *request[T], verdicts []Verdict, panicked *PanicError) {
+	r.key.inFlight--
+	l.inFlight--
+	now := time.Now()
+	l.ended = now
+	l.took += (now.Sub(r.began) - l.took) / 8
+	t := l.judgeLocked(r.batch, verdicts, panicked, now)
+	l.spentLocked(r.batch, r.reserved, now, t)
+	if t.asked > 0 && l.breaker.note(now, r.probe, t.unavailable < t.asked) {
+		l.busyLocked(now)
+		l.hastenLocked(now)
+	}
+	if t.answered > 0 {
+		l.done.add(now)
+	}
+	l.forgetLocked(r.key)
 }
 
 func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *PanicError) {

@@ -94,6 +94,29 @@ func (l *Lane[T]) Wait(key string) time.Duration {
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
 }
 
+const (
+	// rounds of full requests, each as many as may be under way, are plenty.
+	rounds = 4
+	// quick is what a request takes at most in a lane that is served soon.
+	quick = 250 * time.Millisecond
+)
+
+// Plenty reports whether more work would only wait: full requests stand ready, neither tokens nor
+// the service keep them back, and those under way make place for all of them within a second.
+func (l *Lane[T]) Plenty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.breaker.open() || l.grant.at.After(now) || l.took > quick || now.Sub(l.ended) > quick || len(l.keys) > manyKeys {
+		return false
+	}
+	ready := 0
+	for _, k := range l.keys {
+		ready += k.live / l.o.Max
+	}
+	return ready >= rounds*l.o.InFlight
+}
+
 // requestsLocked is how many requests are left to be made for a key and so many items more.
 func (l *Lane[T]) requestsLocked(k *keyed[T], more int) int {
 	return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing

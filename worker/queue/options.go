@@ -40,6 +40,10 @@ type Options struct {
 	// MaxInFlight is the most messages held at once, over all subscriptions; it bounds memory
 	// together with the size of messages. Default 5000.
 	MaxInFlight int
+	// Plenty, where set, says that there is work enough at hand: no poll begins while it does. It is
+	// asked again whenever a message is settled, and every tenth of a second. It must be safe for
+	// concurrent use, and neither block nor call back into the Subscriber.
+	Plenty func() bool
 	// WaitTime is how long a poll waits for a first message, in whole seconds (rounded up),
 	// up to SQS's own limit of 20 s. Default 20 s.
 	WaitTime time.Duration
@@ -85,6 +89,8 @@ const (
 	// requestTimeout bounds every request; a poll has its WaitTime on top. SQS answers in tens
 	// of milliseconds, so ten seconds without an answer is a broken connection.
 	requestTimeout = 10 * time.Second
+	// plentyAgain is how soon Plenty is asked again.
+	plentyAgain = 100 * time.Millisecond
 	// pollGrace lets polls whose answer is on its way bring it: messages in an answer that
 	// nobody reads stay invisible until their lease ends.
 	pollGrace = time.Second

@@ -86,7 +86,7 @@ func (s *Subscriber) scheduleLocked() {
 		s.roomLocked()
 		return
 	}
-	if s.intake.Err() != nil || !s.gateOpenLocked() {
+	if s.intake.Err() != nil || !s.gateOpenLocked() || s.plentyLocked() {
 		return
 	}
 	candidates, unpolled := s.candidatesLocked()
@@ -151,6 +151,24 @@ func (s *Subscriber) gateOpenLocked() bool {
 		}
 	})
 	return false
+}
+
+// plentyLocked asks Options.Plenty, and sees to it that it is asked again.
+func (s *Subscriber) plentyLocked() bool {
+	if s.o.Plenty == nil || !s.o.Plenty() {
+		return false
+	}
+	if !s.plentyWatch {
+		s.plentyWatch = true
+		s.running.Go(func() {
+			pause(plentyAgain, s.intake.Done())
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.plentyWatch = false
+			s.scheduleLocked()
+		})
+	}
+	return true
 }
 
 func (s *Subscriber) beginLocked(sub *subscription, n int) {

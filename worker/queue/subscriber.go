@@ -37,21 +37,22 @@ type Subscriber struct {
 	receiving   sync.WaitGroup // subscriptions
 	running     sync.WaitGroup // every other goroutine
 
-	mu        sync.Mutex
-	subs      []*subscription // in the order of Subscribe: first served first
-	queues    map[string]*requests
-	graves    map[string]*coalesce.Group[grave, error]
-	known     map[string]Attributes
-	held      map[*Lease]struct{}
-	byID      map[messageKey]*Lease
-	reserved  int // places that open polls may fill
-	turns     uint64
-	room      chan struct{}           // closed when places may have become free; nil: nobody waits
-	entombed  map[messageKey]struct{} // buried, and not deleted where they came from
-	away      away
-	gateWatch bool // a goroutine waits for the gate
-	due       dueHeap
-	sooner    chan struct{} // the head of due has changed
+	mu          sync.Mutex
+	subs        []*subscription // in the order of Subscribe: first served first
+	queues      map[string]*requests
+	graves      map[string]*coalesce.Group[grave, error]
+	known       map[string]Attributes
+	held        map[*Lease]struct{}
+	byID        map[messageKey]*Lease
+	reserved    int // places that open polls may fill
+	turns       uint64
+	room        chan struct{}           // closed when places may have become free; nil: nobody waits
+	entombed    map[messageKey]struct{} // buried, and not deleted where they came from
+	away        away
+	gateWatch   bool // a goroutine waits for the gate
+	plentyWatch bool // one waits to ask Options.Plenty again
+	due         dueHeap
+	sooner      chan struct{} // the head of due has changed
 
 	stats counters
 }
