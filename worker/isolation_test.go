@@ -44,6 +44,13 @@ func emrStep(r *rig, i int) string {
 	return fmt.Sprintf(`{"id":"b-%d","action":"emr:CancelSteps","parameters":{"ClusterId":"j-STARVED","StepIds":[%q]}}`, i, step)
 }
 
+// emrStepOfTen is a step of one of ten clusters.
+func emrStepOfTen(r *rig, i int) string {
+	cluster, step := fmt.Sprintf("j-%d", i%10), fmt.Sprintf("s-%013d", i)
+	r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: step})
+	return fmt.Sprintf(`{"id":"b-%d","action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, i, cluster, step)
+}
+
 func iotExecution(r *rig, i int) string {
 	thing := fmt.Sprintf("thing-%d", i)
 	r.sim.PutJobExecutions(awssim.JobExecution{Thing: thing, Job: "j", State: "QUEUED"})
@@ -197,8 +204,8 @@ func (r *rig) settledWithReceives(s starving, from time.Time) {
 	if os.Getenv(atFullSize) != "" && (mean > s.mean || most > s.most) {
 		r.t.Errorf("want at most %d receives of a message, and %.1f on average", s.most, s.mean)
 	}
-	if took > 20*time.Minute {
-		r.t.Errorf("the backlog was done %s after the service was back, want at most 20 minutes: no message is away for longer than 15", took)
+	if took > 5*time.Minute {
+		r.t.Errorf("the backlog was done %s after the service was back, want at most 5 minutes: what is away is taken back", took)
 	}
 }
 
@@ -227,20 +234,23 @@ func (r *rig) metric(name string, value ...string) (sum int) {
 }
 
 // TestASaturatedLaneAloneKeepsItsQuotaFull: a lane without company has no use for sharing, and loses
-// nothing by it. Where calls take many targets nothing is released; where they take one, what
-// the window does not hold is, and comes back before its turn.
+// nothing by it. What the window does not hold is released, and comes back before its turn. EMR's
+// calls carry 256 steps each, of ten clusters in turn, but for those of the burst, which go out as
+// the first steps come in.
 func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
-	const rate, burst = 50, 100
 	for _, test := range []struct {
 		service, all string
+		rate, burst  float64
 		n            int
 		perCall      float64 // targets of a call that cancels and half a call that reads, or of one alone
+		slack        float64 // of the ideal
 		status       handlers.Status
 		put          func(r *rig, i int) string
 		released     int // at most
 	}{
-		{"batch", "batch:*", size(20_000, 8000), 100 / 3.0, handlers.Cancelled, batchJob("b", "us-east-1"), 0},
-		{"iot", "iot:CancelJobExecution", size(10_000, 6000), 1, handlers.Accepted, iotExecution, 10_000},
+		{"batch", "batch:*", 50, 100, size(20_000, 8000), 100 / 3.0, 0.03, handlers.Cancelled, batchJob("b", "us-east-1"), 0},
+		{"iot", "iot:CancelJobExecution", 50, 100, size(10_000, 6000), 1, 0.03, handlers.Accepted, iotExecution, 10_000},
+		{"emr", "elasticmapreduce:CancelSteps", 0.5, 0, size(30_000, 10_000), 256, 0.06, handlers.Accepted, emrStepOfTen, 60_000},
 	} {
 		t.Run(test.service, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -261,19 +271,21 @@ func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
 						last = d.FinishedAt
 					}
 				}
-				ideal := time.Duration((float64(n)/test.perCall - burst) / rate * float64(time.Second))
+				ideal := time.Duration((float64(n)/test.perCall - test.burst) / test.rate * float64(time.Second))
 				released := r.metric("rescind_lane_released_total")
 				t.Logf("took %s, ideally %s; %d released, %.2f receives a message", last.Sub(began), ideal, released,
 					float64(r.metric("rescind_messages_total", "received"))/float64(n))
-				if slack := ideal*3/100 + time.Second; last.Sub(began) > ideal+slack {
+				if slack := time.Duration(float64(ideal)*test.slack) + time.Second; last.Sub(began) > ideal+slack {
 					t.Errorf("took %s, want at most %s more than %s", last.Sub(began), slack, ideal)
 				}
 				if released > test.released {
 					t.Errorf("%d messages were released, want at most %d", released, test.released)
 				}
 			}, isolated, func(s *awssim.Options, w *worker.Options) {
-				s.Quotas = map[string]awssim.Quota{"iot:*": {}, test.all: {Rate: rate, Burst: burst}}
-				w.Quotas = worker.Quotas{"iot:*": {}, test.all: {Rate: rate, Burst: burst}}
+				burst := max(test.burst, 10)
+				s.Quotas = map[string]awssim.Quota{"iot:*": {}, test.all: {Rate: test.rate, Burst: int(burst)}}
+				own := strings.Replace(test.all, "elasticmapreduce", "emr", 1) // as Rescind's actions have it
+				w.Quotas = worker.Quotas{"iot:*": {}, own: {Rate: test.rate, Burst: burst}}
 			})
 		})
 	}

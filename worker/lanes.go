@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -138,18 +139,34 @@ func (l *lanes) quotaLocked(service, operation string, published handlers.Quota,
 	return q
 }
 
-// outlook says how long a target would wait in the slowest of the lanes of an action in a place, and
-// for how long one of them has been down; 0: none is.
-func (l *lanes) outlook(key holdingKey, t handlers.Target) (wait, down time.Duration) {
+// outlook is what the slowest of the lanes of an action in a place has to offer.
+type outlook struct {
+	lane.Outlook
+	wait time.Duration // how long the target asked for would wait
+	down time.Duration // for how long the service has been down; 0: it is not
+}
+
+func (o outlook) isSoon() bool { return o.down == 0 && o.wait <= soon }
+
+// outlook looks at the lanes of an action in a place, where there is so many times as much to be
+// served as waits in them, for a target, or nil for none.
+func (l *lanes) outlook(key holdingKey, times float64, t *handlers.Target) outlook {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	o := outlook{Outlook: lane.Outlook{Pace: math.Inf(1)}}
 	for v := cancelling; v <= recalling; v++ {
-		if found := l.lanes[laneKey{key.action, v, key.at}]; found != nil {
-			wait = max(wait, found.Wait(v.key(t)))
-			down = max(down, found.Down())
+		found := l.lanes[laneKey{key.action, v, key.at}]
+		if found == nil {
+			continue
 		}
+		if t != nil {
+			o.wait = max(o.wait, found.Wait(v.key(*t)))
+		}
+		own := found.Outlook(times)
+		o.Pace, o.Round = min(o.Pace, own.Pace), max(o.Round, own.Round)
+		o.down = max(o.down, found.Down())
 	}
-	return wait, down
+	return o
 }
 
 // plenty reports whether some lane has work enough at hand, and will soon have done it: then there

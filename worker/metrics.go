@@ -73,6 +73,7 @@ var (
 	descAllowed     = describe("lane_allowed_rate", "Requests a second that the quotas allow now; 0 is no limit.", laneLabels...)
 	descUsed        = describe("lane_used_rate", "Requests a second made in the last ten seconds or so.", laneLabels...)
 	descReleased    = describe("lane_released_total", "Messages released until there is room for them in the window.", "action", "account", "region")
+	descRecalled    = describe("lane_recalled_total", "Of these, taken back before their time, as the lane had too little to do.", "action", "account", "region")
 	descHeld        = describe("lane_messages_in_flight", "Places of the window taken, reads included.", "action", "account", "region")
 	descRate        = describe("quota_rate", "Calls a second allowed now; 0 is no limit.", "service", "operation", "account", "region")
 )
@@ -85,7 +86,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOutcomes, descMessages, descInFlight, descPolls, descReady, descStrays, descStraying, descLooks, descRequests, descTargets,
 		descThrottled, descUnavailable, descWaiting, descUnderWay, descDown, descOldest, descAllowed, descUsed,
-		descReleased, descHeld, descRate,
+		descReleased, descRecalled, descHeld, descRate,
 	} {
 		out <- d
 	}
@@ -134,9 +135,10 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}, func(key quotaKey, rate float64) {
 		gauge(descRate, rate, key.service, key.operation, key.at.Account, key.at.Region)
 	})
-	m.w.road.window.each(func(key holdingKey, held, released int) {
+	m.w.road.window.each(func(key holdingKey, held, released, recalled int) {
 		labels := []string{string(key.action), key.at.Account, key.at.Region}
 		count(descReleased, float64(released), labels...)
+		count(descRecalled, float64(recalled), labels...)
 		gauge(descHeld, float64(held), labels...)
 	})
 }

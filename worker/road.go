@@ -117,7 +117,7 @@ func (r *road) room(l *queue.Lease, c *command.Command) *stay {
 		if bounded {
 			wait = min(wait, left)
 		}
-		l.Release(wait)
+		l.PutOff(wait, holdingKey{c.Action, c.Place()})
 	}
 	return place
 }
@@ -413,8 +413,8 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 		return
 	}
 	delay := time.Duration(0)
-	if errors.Is(why, errPatience) || errors.Is(why, errCrowded) {
-		if delay = j.place.absence(); delay == 0 {
+	if crowded := errors.Is(why, errCrowded); crowded || errors.Is(why, errPatience) {
+		if delay = j.place.absence(crowded); delay == 0 {
 			delay = releaseDelay(j.lease)
 		}
 		if left, bounded := timeLeft(time.Now(), j.command.ExpiresAt, j.giveUp); bounded && left > 0 {
@@ -424,7 +424,7 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 	if err := r.memory.release(ctx, j.token, j.progress()); err != nil {
 		r.log.Debug("progress not stored", zap.String("command", j.command.ID), zap.Error(err))
 	}
-	j.lease.Release(delay)
+	j.lease.PutOff(delay, j.place.of.key)
 }
 
 // lastChance says that the queue would bury the message soon if it were released.

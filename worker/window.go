@@ -26,6 +26,8 @@ const (
 	outageLeast = 5 * time.Second
 	// checkEvery is how often a window that is nearly full is looked over.
 	checkEvery = 100 * time.Millisecond
+	// supplyEvery is how often the lanes that messages were released for are looked over.
+	supplyEvery = time.Second
 )
 
 // window shares the places of the in-flight window among the lanes' commands. All methods are
@@ -37,6 +39,9 @@ const (
 // released, before it is claimed, for as long as the lane expects it to wait, so that it comes
 // back when the lane has done half of what it holds now, after those released before it.
 //
+// A lane that has less to do than until its keys have each had a turn, and soon after, has some of
+// its messages taken back: it went faster than it was expected to, or its quota is there again.
+//
 // A lane that was fast when it filled the window, and is no more, gives places up again: where
 // the window is nearly full, the youngest that wait in such lanes are released.
 //
@@ -45,6 +50,7 @@ const (
 // released.
 type window struct {
 	lanes    *lanes
+	recall   func(holdingKey, int) int
 	patience time.Duration
 	easy     int // a lane that holds less is not asked how fast it is
 	common   int // places for whoever comes first
@@ -53,7 +59,9 @@ type window struct {
 	mu       sync.Mutex
 	held     int // places taken, those excepted that are being given up
 	holdings map[holdingKey]*holding
-	checking bool // a check is due
+	checking bool        // a check is due
+	supply   *time.Timer // of supplyLanes; nil: there is nothing to be taken back
+	closed   bool
 }
 
 // holdingKey names the lanes of one action in one place.
@@ -67,7 +75,9 @@ type holding struct {
 	key      holdingKey
 	stays    map[*stay]struct{}
 	away     away
-	released int // for want of room
+	back     time.Time // when the last of what was released comes back
+	released int       // for want of room
+	recalled int       // before its time
 }
 
 // stay is one command's place in the window. Guarded by window.mu.
@@ -79,10 +89,11 @@ type stay struct {
 	evict  context.CancelCauseFunc // while it may be released
 }
 
-func newWindow(places int, patience time.Duration, l *lanes) *window {
+// newWindow takes recall to take back up to so many of a lane's messages; it returns how many.
+func newWindow(places int, patience time.Duration, l *lanes, recall func(holdingKey, int) int) *window {
 	common := max(places*3/4, 1)
 	return &window{
-		lanes: l, patience: patience, easy: places / 64, common: common, brim: (common + places) / 2,
+		lanes: l, recall: recall, patience: patience, easy: places / 64, common: common, brim: (common + places) / 2,
 		holdings: make(map[holdingKey]*holding),
 	}
 }
@@ -135,22 +146,28 @@ func (s *stay) waits(evict context.CancelCauseFunc) {
 	s.w.mu.Unlock()
 }
 
-// absence is for how long to release the message of a stay that has waited in vain; 0: not
-// known.
-func (s *stay) absence() time.Duration {
+// absence is for how long to release the message of a stay that was to leave room, or has waited in
+// vain; 0: nothing shows what it waited for.
+func (s *stay) absence(crowded bool) time.Duration {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	wait, down := s.w.lanes.outlook(s.of.key, s.target)
-	if down == 0 && wait <= soon {
+	o := s.w.outlookLocked(s.of, &s.target)
+	if o.isSoon() && !crowded {
 		return 0
 	}
-	return s.of.absence(wait, down)
+	return s.w.absenceLocked(s.of, o)
+}
+
+// outlookLocked is what the lanes of a holding offer, with all that is away.
+func (w *window) outlookLocked(h *holding, t *handlers.Target) outlook {
+	n := float64(max(len(h.stays), 1))
+	return w.lanes.outlook(h.key, 1+float64(h.away.count(time.Now()))/n, t)
 }
 
 // noRoomLocked is for how long to release a message that there is no room for now; 0: there is.
 func (w *window) noRoomLocked(h *holding, t handlers.Target, again bool) time.Duration {
-	wait, down := w.lanes.outlook(h.key, t)
-	if down == 0 && wait <= soon {
+	o := w.outlookLocked(h, &t)
+	if o.isSoon() {
 		return 0
 	}
 	before := 0 // that are away
@@ -159,32 +176,79 @@ func (w *window) noRoomLocked(h *holding, t handlers.Target, again bool) time.Du
 	}
 	n := len(h.stays)
 	if w.held+before >= w.common && n+before >= w.fairLocked() {
-		return h.absence(wait, down)
+		return w.absenceLocked(h, o)
 	}
 	// Nor is there where it would run out of patience.
-	if down == 0 && after(wait, before, n) > w.patience*9/10 {
-		return h.absence(wait, down)
+	if o.down == 0 && float64(n+before) > o.Pace*w.patience.Seconds()*0.9 {
+		return w.absenceLocked(h, o)
 	}
 	return 0
 }
 
-// after is how long something waits behind so many more, where what n hold takes wait.
-func after(wait time.Duration, more, n int) time.Duration {
-	return time.Duration(float64(wait) * (1 + float64(more)/float64(max(n, 1))))
-}
-
 // absence is for how long to release a message: until half of what is held now and all that
 // was released before are done, but no longer than releaseMost. It is counted as away for as long.
-func (h *holding) absence(wait, down time.Duration) time.Duration {
-	if down > 0 {
+func (h *holding) absence(o outlook) time.Duration {
+	if o.down > 0 {
 		// Not counted: nobody knows when its turn is.
-		return jittered(min(max(down/outageShare, outageLeast), releaseMost), 2)
+		return jittered(min(max(o.down/outageShare, outageLeast), releaseMost), 2)
 	}
 	now := time.Now()
-	turn := min(after(wait, h.away.count(now), len(h.stays))-wait/2, releaseMost)
-	turn = jittered(turn, 5)
-	h.away.add(now.Add(turn))
-	return turn
+	turn := (float64(h.away.count(now)) + float64(len(h.stays))/2) / o.Pace
+	release := jittered(time.Duration(min(turn, releaseMost.Seconds())*float64(time.Second)), 5)
+	h.away.add(now.Add(release))
+	return release
+}
+
+// absenceLocked is absence, and sees to it that the message is taken back where its turn comes
+// before.
+func (w *window) absenceLocked(h *holding, o outlook) time.Duration {
+	wait := h.absence(o)
+	if back := time.Now().Add(wait); back.After(h.back) {
+		h.back = back
+	}
+	if w.supply == nil && !w.closed {
+		w.supply = time.AfterFunc(supplyEvery, w.supplyLanes)
+	}
+	return wait
+}
+
+// supplyLanes takes messages back for lanes that have too little to do.
+func (w *window) supplyLanes() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.supply = nil
+	now := time.Now()
+	room, some := w.common-w.held, false
+	for _, h := range w.holdings {
+		if w.closed || !h.back.After(now) {
+			continue
+		}
+		some = true
+		o := w.outlookLocked(h, nil)
+		// A lane without limit has what it holds done at once.
+		enough := min(o.Pace*(o.Round+soon).Seconds(), float64(w.common))
+		want := min(int(enough)-len(h.stays), room)
+		if o.down > 0 || want <= 0 {
+			continue
+		}
+		taken := w.recall(h.key, want)
+		h.away.remove(taken, now)
+		h.recalled += taken
+		room -= taken
+	}
+	if some {
+		w.supply = time.AfterFunc(supplyEvery, w.supplyLanes)
+	}
+}
+
+// close ends the taking back.
+func (w *window) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.supply != nil {
+		w.supply.Stop()
+	}
 }
 
 // jittered takes off up to one part of so many, so that what was released together does not come
@@ -242,8 +306,7 @@ func (w *window) evictLocked(h *holding, most int) {
 	for _, s := range waiting {
 		isSlow, known := slow[s.target.Key]
 		if !known {
-			wait, down := w.lanes.outlook(h.key, s.target)
-			isSlow = down > 0 || wait > soon
+			isSlow = !w.outlookLocked(h, &s.target).isSoon()
 			slow[s.target.Key] = isSlow
 		}
 		if !isSlow {
@@ -292,11 +355,23 @@ func (a *away) add(back time.Time) {
 	a.total++
 }
 
+// remove forgets so many that come back before their time: those whose time would come first.
+func (a *away) remove(n int, now time.Time) {
+	a.count(now)
+	for at := a.from; n > 0 && at < a.from+awaySpans; at++ {
+		span := &a.spans[at%awaySpans]
+		gone := min(n, *span)
+		*span -= gone
+		a.total -= gone
+		n -= gone
+	}
+}
+
 // each visits every holding.
-func (w *window) each(visit func(key holdingKey, held, released int)) {
+func (w *window) each(visit func(key holdingKey, held, released, recalled int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, h := range w.holdings {
-		visit(key, len(h.stays), h.released)
+		visit(key, len(h.stays), h.released, h.recalled)
 	}
 }

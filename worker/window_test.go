@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rescindhq/rescind/worker/lane"
 )
 
 // What is released comes back in the order of service, at the pace of the lane, spread, and within
@@ -14,7 +16,7 @@ func TestReleasesAreSpreadByTheLanesPace(t *testing.T) {
 		for range 100 {
 			h.stays[&stay{}] = struct{}{}
 		}
-		const wait = 100 * time.Second // for the hundred that are held: one a second
+		const wait, pace = 100 * time.Second, 1 // for the hundred that are held: one a second
 		within := func(released int, got, expected time.Duration) {
 			t.Helper()
 			if got > expected || got < expected*4/5 {
@@ -23,7 +25,7 @@ func TestReleasesAreSpreadByTheLanesPace(t *testing.T) {
 		}
 		began := time.Now()
 		for released := range 2000 {
-			within(released, h.absence(wait, 0), min(wait/2+time.Duration(released)*time.Second, releaseMost))
+			within(released, h.absence(outlook{Outlook: lane.Outlook{Pace: pace}}), min(wait/2+time.Duration(released)*time.Second, releaseMost))
 		}
 		if n := h.away.count(time.Now()); n != 2000 {
 			t.Errorf("%d are away, want 2,000", n)
@@ -37,7 +39,7 @@ func TestReleasesAreSpreadByTheLanesPace(t *testing.T) {
 			t.Errorf("after a quarter of an hour %d are away", n)
 		}
 		time.Sleep(24 * time.Hour)
-		within(0, h.absence(wait, 0), wait/2)
+		within(0, h.absence(outlook{Outlook: lane.Outlook{Pace: pace}}), wait/2)
 		if n := h.away.count(time.Now()); n != 1 {
 			t.Errorf("a day later %d are away, want the one that was released now", n)
 		}
@@ -55,7 +57,7 @@ func TestReleasesInAnOutageGrowWithIt(t *testing.T) {
 		{24 * time.Hour, 15 * time.Minute},
 	} {
 		for range 100 {
-			if got := h.absence(0, row.down); got > row.most || got < row.most/2 {
+			if got := h.absence(outlook{down: row.down}); got > row.most || got < row.most/2 {
 				t.Fatalf("after %s a release is for %s, want half of %s to all of it", row.down, got, row.most)
 			}
 		}

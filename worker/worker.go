@@ -93,10 +93,12 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	}
 	w.road = &road{
 		o: o, home: home, giveUps: giveUps, sources: sources, decoder: command.NewDecoder(all, home), handlers: byAction(all),
-		memory: w.memory, lanes: w.lanes, window: newWindow(o.MaxInFlight, o.Patience, w.lanes), announce: w.publish, name: workerName(), log: o.Log.Named("road"),
+		memory: w.memory, lanes: w.lanes, window: newWindow(o.MaxInFlight, o.Patience, w.lanes, w.recall), announce: w.publish, name: workerName(), log: o.Log.Named("road"),
 	}
 	return w, nil
 }
+
+func (w *Worker) recall(key holdingKey, most int) int { return w.queue.Recall(key, most) }
 
 func byAction(all []handlers.Handler) map[handlers.Action]handlers.Handler {
 	m := make(map[handlers.Action]handlers.Handler, len(all))
@@ -279,6 +281,7 @@ func (w *Worker) drain(router *message.Router) error {
 	w.queue.StopReceiving()
 	w.strays.StopReceiving()
 	w.lanes.drain()
+	w.road.window.close()
 	// What the router has in its hands may begin, and is released by the road's first line:
 	// while the router closes it would only wait.
 	time.Sleep(handOver)

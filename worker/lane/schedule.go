@@ -3,6 +3,7 @@ package lane
 import (
 	"container/heap"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -22,7 +23,7 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 	now := time.Now()
 	l.wakeLocked(now)
 	for l.breaker.allows(now) {
-		k := l.nextLocked()
+		k := l.nextLocked(now)
 		if k == nil {
 			break
 		}
@@ -30,7 +31,7 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 		if !ok {
 			break
 		}
-		l.rotateLocked()
+		l.rotateLocked(now)
 		next := l.startLocked(k.cut(l.o.Max), g, now)
 		switch {
 		case next == nil:
@@ -44,27 +45,56 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 	return first
 }
 
+const (
+	// fullWeighs is how many times as fast the turn of a key with a full request comes as that of
+	// one with hardly anything: where tokens are scarce each is worth as much as its request
+	// carries, and no key waits for ever.
+	fullWeighs = 4
+	// candidates is how many keys are compared: those that have waited longest for a turn.
+	candidates = 64
+)
+
 // nextLocked brings to the front of the ring, and returns, the key whose turn it is among those
 // that have a request to make. The turn is not over until the request starts.
-func (l *Lane[T]) nextLocked() *keyed[T] {
-	for range len(l.ring) {
-		k := l.ring[0]
+func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
+	var best *keyed[T]
+	at, most, able := 0, 0.0, 0
+	for i := 0; i < len(l.ring) && able < candidates; i++ {
+		k := l.ring[i]
 		if k.live == 0 && len(k.pieces) == 0 {
-			l.ring = l.ring[1:]
+			l.ring = slices.Delete(l.ring, i, i+1)
 			k.inRing = false
 			l.forgetLocked(k)
+			i--
 			continue
 		}
 		full := k.live >= l.o.Max || len(k.pieces) > 0
-		if k.inFlight < l.o.PartFilled || full && k.inFlight < l.o.InFlight {
-			return k
+		if k.inFlight >= l.o.InFlight || !full && k.inFlight >= l.o.PartFilled {
+			continue
 		}
-		l.rotateLocked()
+		able++
+		if due := k.dueness(full, l.o.Max, now); best == nil || due > most {
+			best, at, most = k, i, due
+		}
 	}
-	return nil
+	if best != nil {
+		copy(l.ring[1:at+1], l.ring[:at])
+		l.ring[0] = best
+	}
+	return best
 }
 
-func (l *Lane[T]) rotateLocked() {
+// dueness is how long a key has waited for its turn, weighed by how full its request would be.
+func (k *keyed[T]) dueness(full bool, most int, now time.Time) float64 {
+	fill := 1.0
+	if !full {
+		fill = float64(k.live) / float64(most)
+	}
+	return now.Sub(k.turn).Seconds() * (1 + (fullWeighs-1)*fill)
+}
+
+func (l *Lane[T]) rotateLocked(now time.Time) {
+	l.ring[0].turn = now
 	l.ring = append(l.ring[1:], l.ring[0])
 }
 

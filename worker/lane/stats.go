@@ -117,6 +117,45 @@ func (l *Lane[T]) Plenty() bool {
 	return ready >= rounds*l.o.InFlight
 }
 
+// Outlook says at which pace a lane goes.
+type Outlook struct {
+	Pace  float64       // items a second; infinite where nothing limits the calls
+	Round time.Duration // in which each of the keys has its turn once, at most a day
+}
+
+// Outlook says at which pace the lane serves what waits, were it so many times as much: the calls
+// that there are, each as full as that makes it. As with Wait it means nothing while the service
+// is down.
+func (l *Lane[T]) Outlook(times float64) Outlook {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rate, _ := l.allowed()
+	if rate == 0 {
+		rate = math.Inf(1)
+	}
+	now := time.Now()
+	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > lately {
+		rate = min(rate, l.done.since(now, busy))
+	}
+	most := float64(l.o.Max)
+	items, calls, seen := 0.0, 0.0, 0
+	for _, k := range l.keys {
+		if seen++; seen > manyKeys {
+			break // so many are as good as all
+		}
+		if k.live > 0 {
+			items += float64(k.live) * times
+			// What is left over of a key's last full request joins what comes.
+			calls += max(1, float64(k.live)*times/most)
+		}
+	}
+	if calls == 0 { // nobody knows under how many keys it comes
+		items, calls = most, 1
+	}
+	round := min(float64(len(l.ring))/rate, longest.Seconds())
+	return Outlook{Pace: rate * items / calls, Round: time.Duration(round * float64(time.Second))}
+}
+
 // requestsLocked is how many requests are left to be made for a key and so many items more.
 func (l *Lane[T]) requestsLocked(k *keyed[T], more int) int {
 	return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing

@@ -79,7 +79,8 @@ type keyed[T any] struct {
 	byID     map[string]*share[T] // the live ones
 	pieces   []*batch[T]          // run before what waits
 	inFlight int
-	backing  int // batches that back off
+	backing  int       // batches that back off
+	turn     time.Time // when it had its last turn, or came to wait for one
 	inRing   bool
 }
 
@@ -193,6 +194,7 @@ func (k *keyed[T]) cut(most int) *batch[T] {
 func (l *Lane[T]) enterRingLocked(k *keyed[T]) {
 	if !k.inRing {
 		k.inRing = true
+		k.turn = time.Now()
 		l.ring = append(l.ring, k)
 	}
 }

@@ -79,6 +79,7 @@ const (
 type settlement struct {
 	kind  settlementKind
 	after time.Duration // releasing
+	group any           // releasing; see PutOff
 	mark  Mark          // burying
 }
 
@@ -98,6 +99,11 @@ func (l *Lease) Delete() { l.set(settlement{kind: deleting}) }
 // (rounded up), and within 12 h of its receipt, which is SQS's limit. Zero is at once.
 func (l *Lease) Release(after time.Duration) {
 	l.set(settlement{kind: releasing, after: max(after, 0)})
+}
+
+// PutOff records a release that Subscriber.Recall takes back for the group, any comparable value.
+func (l *Lease) PutOff(after time.Duration, group any) {
+	l.set(settlement{kind: releasing, after: max(after, 0), group: group})
 }
 
 // Bury records that the message is to be sent to the dead-letter queue with a mark, and then

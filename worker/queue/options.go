@@ -89,6 +89,8 @@ const (
 	// requestTimeout bounds every request; a poll has its WaitTime on top. SQS answers in tens
 	// of milliseconds, so ten seconds without an answer is a broken connection.
 	requestTimeout = 10 * time.Second
+	// wide is the window from which on a poll waits until it may ask for a full batch.
+	wide = 10 * batchMax
 	// plentyAgain is how soon Plenty is asked again.
 	plentyAgain = 100 * time.Millisecond
 	// pollGrace lets polls whose answer is on its way bring it: messages in an answer that

@@ -103,6 +103,9 @@ func (s *Subscriber) scheduleLocked() {
 				// would cost more than they bring.
 				break
 			}
+			if n < batchMax && s.o.MaxInFlight >= wide {
+				return // a full receive is worth the wait for a few places
+			}
 			if n <= 0 {
 				return
 			}
