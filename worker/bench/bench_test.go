@@ -35,6 +35,11 @@ func TestContendersDrain(t *testing.T) {
 			"sqs:ReceiveMessage": byTen, "sns:PublishBatch": byTen, "sqs:DeleteMessageBatch": byTen,
 			"batch:CancelJobs": {20, 200}, "batch:DescribeJobs": {10, 200}, // 50 and 100 ids a call at most
 		},
+		"rescind-dynamo": {
+			"sqs:ReceiveMessage": byTen, "sns:PublishBatch": byTen, "sqs:DeleteMessageBatch": byTen,
+			"batch:CancelJobs": {20, 200}, "batch:DescribeJobs": {10, 200},
+			"dynamodb:TransactWriteItems": {30, 300}, // three writes a command, 100 a call at most
+		},
 		"loop": {
 			"sqs:ReceiveMessage": byTen, "sns:PublishBatch": byTen, "sqs:DeleteMessageBatch": byTen,
 			"batch:CancelJob": each,

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/rescindhq/rescind/worker"
 	"github.com/rescindhq/rescind/worker/ledger"
@@ -49,12 +47,10 @@ func prepareOn(ctx context.Context, a assignment, book ledger.Ledger) (func(cont
 	cfg.HTTPClient = worker.HTTPClient()
 	w, err := worker.New(ctx, worker.Options{
 		QueueURLs: []string{a.Place.QueueURL}, TopicARN: a.Place.TopicARN, Ledger: book,
-		Quotas: f.quotas, AWS: cfg, MaxInFlight: hackInFlight(),
+		Quotas: f.quotas, AWS: cfg,
 	})
 	if err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
 	return func(ctx context.Context) error { return errors.Join(w.Run(ctx), book.Close()) }, nil
 }
-
-func hackInFlight() int { n, _ := strconv.Atoi(os.Getenv("HACK")); return n }

@@ -106,9 +106,9 @@ func (g *Group[T, R]) Wait(ctx context.Context) error {
 	}
 }
 
-// startLocked begins the requests that may begin. One that is not full begins a turn of the
-// scheduler later, with what has come by then: what a burst wakes comes within that turn, and
-// would else find its first item gone ahead in a request, or a commit, of its own.
+// startLocked begins the requests that may begin. One that is not full begins as soon as a turn of
+// the scheduler brings nothing more: what a burst wakes comes within a few turns, and would else
+// find its first items gone ahead in a request, or a commit, of their own.
 func (g *Group[T, R]) startLocked() {
 	for len(g.waiting) > 0 && g.inFlight < g.o.InFlight {
 		n, full := g.cutLocked()
@@ -128,8 +128,16 @@ func (g *Group[T, R]) startLocked() {
 }
 
 func (g *Group[T, R]) sendSoon() {
-	runtime.Gosched()
-	g.mu.Lock()
+	for before := 0; ; {
+		runtime.Gosched()
+		g.mu.Lock()
+		waiting := len(g.waiting)
+		if waiting == before || waiting >= g.o.Max {
+			break
+		}
+		before = waiting
+		g.mu.Unlock()
+	}
 	g.yielding = false
 	n, _ := g.cutLocked()
 	batch := g.takeLocked(n)

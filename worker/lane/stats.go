@@ -138,12 +138,14 @@ func (l *Lane[T]) Outlook(times float64) Outlook {
 		rate = min(rate, l.done.since(now, busy))
 	}
 	most := float64(l.o.Max)
-	items, calls, seen := 0.0, 0.0, 0
+	items, calls, turns, seen := 0.0, 0.0, 0, 0
 	for _, k := range l.keys {
 		if seen++; seen > manyKeys {
-			break // so many are as good as all
+			turns = len(l.ring) // so many are as good as all
+			break
 		}
 		if k.live > 0 {
+			turns++
 			items += float64(k.live) * times
 			// What is left over of a key's last full request joins what comes.
 			calls += max(1, float64(k.live)*times/most)
@@ -152,7 +154,7 @@ func (l *Lane[T]) Outlook(times float64) Outlook {
 	if calls == 0 { // nobody knows under how many keys it comes
 		items, calls = most, 1
 	}
-	round := min(float64(len(l.ring))/rate, longest.Seconds())
+	round := min(float64(turns)/rate, longest.Seconds())
 	return Outlook{Pace: rate * items / calls, Round: time.Duration(round * float64(time.Second))}
 }
 

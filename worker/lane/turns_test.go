@@ -1,0 +1,156 @@
+package lane
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// feed runs items under a key until the test ends: so many at once, again and again, so that as
+// many wait whenever the lane looks.
+func feed(t *testing.T, l *Lane[string], key string, n int) {
+	go func() {
+		for round := 0; t.Context().Err() == nil; round++ {
+			list := make([]Item[string], n)
+			for i := range list {
+				list[i] = item(key, fmt.Sprint(key, "-", round, "-", i))
+			}
+			l.Do(t.Context(), list...)
+		}
+	}()
+}
+
+// Where tokens are scarce, a full request's turn comes four times as fast as that of one which
+// carries next to nothing, and that one's comes too.
+func TestTokensGoToFullRequestsFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		served := map[string]int{}
+		own := newBucket(1, 1)
+		s := &service{latency: time.Millisecond}
+		s.judge = func(ids []string) []Verdict {
+			verdict := Throttled
+			if take(own) {
+				verdict = Done
+				served[ids[0][:4]]++
+			}
+			return slices.Repeat([]Verdict{verdict}, len(ids))
+		}
+		l := New(Options[string]{Max: 100, Quotas: []*Quota{NewQuota(1, 1)}, Run: s.run})
+		for range 2 {
+			feed(t, l, "full", 100)
+			feed(t, l, "full", 100)
+		}
+		feed(t, l, "thin", 1)
+		time.Sleep(10 * time.Minute)
+		l.Close()
+		if full, thin := served["full"], served["thin"]; thin == 0 || full < 3*thin || full > 5*thin {
+			t.Errorf("%d full requests and %d of one item, want four to one", full, thin)
+		}
+	})
+}
+
+// There is plenty only where full requests wait for others to end, which they soon do.
+func TestPlenty(t *testing.T) {
+	const slots, wanted = 2, 4 * 2
+	for name, row := range map[string]struct {
+		latency time.Duration
+		quota   float64
+		items   int
+		verdict Verdict
+		want    bool
+	}{
+		"full requests wait for places": {10 * time.Millisecond, 0, wanted + slots + 5, Done, true},
+		"few do":                        {10 * time.Millisecond, 0, wanted + slots - 1, Done, false},
+		"they wait for tokens":          {10 * time.Millisecond, 1, 100, Done, false},
+		"the service is slow":           {2 * time.Second, 0, 100, Done, false},
+		"the service is down":           {10 * time.Millisecond, 0, 100, Unavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := &service{latency: row.latency}
+				s.judge = func(ids []string) []Verdict { return slices.Repeat([]Verdict{row.verdict}, len(ids)) }
+				l := New(Options[string]{Max: 1, InFlight: slots, Quotas: []*Quota{NewQuota(row.quota, 1)}, Run: s.run})
+				defer l.Close()
+				if l.Plenty() {
+					t.Error("an idle lane has plenty")
+				}
+				// So many have been answered when it is asked that it knows how long they take.
+				go l.Do(t.Context(), items("first", 1)...)
+				time.Sleep(row.latency)
+				synctest.Wait()
+				began := s.count()
+				go l.Do(t.Context(), items("k", row.items)...)
+				synctest.Wait()
+				time.Sleep(row.latency / 2)
+				if row.latency > quick || row.verdict == Unavailable {
+					time.Sleep(10 * time.Second) // until that is known
+				}
+				if got := l.Plenty(); got != row.want {
+					t.Errorf("plenty is %v after %d requests of %d", got, s.count()-began, row.items)
+				}
+			})
+		})
+	}
+}
+
+// A service that was quick and hangs is no reason to hold work back.
+func TestAHangingServiceIsNotPlenty(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{latency: 10 * time.Millisecond}
+		l := New(Options[string]{Max: 1, InFlight: 2, Run: s.run})
+		defer l.Close()
+		go l.Do(t.Context(), items("k", 10_000)...)
+		time.Sleep(time.Second)
+		if !l.Plenty() {
+			t.Fatal("thousands wait for two places, and it is not plenty")
+		}
+		s.mu.Lock()
+		s.latency = time.Hour
+		s.mu.Unlock()
+		time.Sleep(quick + 20*time.Millisecond)
+		if l.Plenty() {
+			t.Error("nothing has come back for a quarter of a second, and it is plenty")
+		}
+	})
+}
+
+// The pace is that of calls as full as all that is to come makes them.
+func TestOutlook(t *testing.T) {
+	for name, row := range map[string]struct {
+		waiting map[string]int // by key
+		times   float64
+		pace    float64
+		round   time.Duration
+	}{
+		"nothing":                     {nil, 1, 100, 0},
+		"one key, a part of a call":   {map[string]int{"a": 5}, 1, 2 * 5, 500 * time.Millisecond},
+		"one key, calls and a half":   {map[string]int{"a": 75}, 1, 2 * 50, 500 * time.Millisecond},
+		"two keys, one with less":     {map[string]int{"a": 50, "b": 10}, 1, 2 * 60 / 2, time.Second},
+		"and ten times as much comes": {map[string]int{"a": 50, "b": 10}, 10, 2 * 50, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := &service{latency: time.Hour}
+				q := NewQuota(2, 1)
+				l := New(Options[string]{Max: 50, Quotas: []*Quota{q}, Run: s.run})
+				defer l.Close()
+				go l.Do(t.Context(), item("spends the token", "x"))
+				time.Sleep(time.Second)
+				synctest.Wait()
+				go l.Do(t.Context(), item("and the next", "x"))
+				time.Sleep(400 * time.Millisecond)
+				synctest.Wait()
+				for key, n := range row.waiting {
+					go l.Do(t.Context(), items(key, n)...)
+				}
+				synctest.Wait()
+				o := l.Outlook(row.times)
+				if o.Pace < row.pace*0.99 || o.Pace > row.pace*1.01 || o.Round.Round(time.Millisecond) != row.round {
+					t.Errorf("pace %.1f a second, round %s; want %.1f, %s", o.Pace, o.Round, row.pace, row.round)
+				}
+			})
+		})
+	}
+}
