@@ -1,10 +1,12 @@
 package awssim
 
 import (
+	"bytes"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,7 +34,7 @@ func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
 	if r.TLS != nil {
 		req.call.Base = "https://" + r.Host
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	body, err := bodyOf(r)
 	if err != nil {
 		return req, &service.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge", Message: err.Error()}
 	}
@@ -79,6 +81,16 @@ func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
 	}
 }
 
+// bodyOf reads a body into one piece of memory, where the client says how long it is; who says
+// more than is taken here gets no more than that.
+func bodyOf(r *http.Request) ([]byte, error) {
+	said := min(max(r.ContentLength, 0), maxBody)
+	// bytes.MinRead, so that the read that finds the end does not make the buffer grow.
+	b := bytes.NewBuffer(make([]byte, 0, said+bytes.MinRead))
+	_, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, maxBody))
+	return b.Bytes(), err
+}
+
 // find returns the operation of one service that a request names.
 func (s *Sim) find(req *request, in *service.Service, r *http.Request, target string, isForm bool) (operation string, ok bool) {
 	switch in.Protocol {
@@ -97,30 +109,52 @@ func (s *Sim) find(req *request, in *service.Service, r *http.Request, target st
 		if target != "" || isForm {
 			return "", false
 		}
-		for name, op := range in.Operations {
-			if values, matches := matchPath(op.Path, r.URL.EscapedPath()); matches && op.Method == r.Method {
+		path := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
+		for _, route := range s.routes[in] {
+			if route.method != r.Method {
+				continue
+			}
+			if values, matches := route.match(path); matches {
 				req.wire.Path, req.wire.Query = values, r.URL.Query()
-				return name, true
+				return route.operation, true
 			}
 		}
 	}
 	return "", false
 }
 
-// matchPath matches a path against a pattern, segment by segment.
-func matchPath(pattern, path string) (values map[string]string, ok bool) {
-	want, got := strings.Split(pattern, "/"), strings.Split(strings.TrimSuffix(path, "/"), "/")
-	if len(want) != len(got) {
+// route is where a REST operation is found.
+type route struct {
+	operation, method string
+	pattern           []string // the segments of its path
+}
+
+// routesOf are the routes of a service, by the names of the operations; nil unless it is REST.
+func routesOf(in *service.Service) []route {
+	if in.Protocol != service.REST {
+		return nil
+	}
+	routes := make([]route, 0, len(in.Operations))
+	for _, name := range slices.Sorted(maps.Keys(in.Operations)) {
+		op := in.Operations[name]
+		routes = append(routes, route{name, op.Method, strings.Split(op.Path, "/")})
+	}
+	return routes
+}
+
+// match matches a path, cut into its segments, against the pattern.
+func (r route) match(path []string) (values map[string]string, ok bool) {
+	if len(r.pattern) != len(path) {
 		return nil, false
 	}
-	for i, segment := range want {
+	for i, segment := range r.pattern {
 		if !strings.HasPrefix(segment, "{") {
-			if segment != got[i] {
+			if segment != path[i] {
 				return nil, false
 			}
 			continue
 		}
-		value, err := url.PathUnescape(got[i])
+		value, err := url.PathUnescape(path[i])
 		if err != nil || value == "" {
 			return nil, false
 		}

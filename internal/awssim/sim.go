@@ -67,6 +67,7 @@ type Options struct {
 type Sim struct {
 	options  Options
 	services []*service.Service
+	routes   map[*service.Service][]route // of those that are REST
 	limiter  *limiter
 	faults   *faults
 	outages  *outages
@@ -110,6 +111,7 @@ func New(o Options) *Sim {
 		history: history{full: o.History, counts: map[string]*Count{}},
 		ids:     &ids{seed: o.Seed},
 		stops:   map[uint64]context.CancelFunc{},
+		routes:  map[*service.Service][]route{},
 	}
 	s.sqs = sqs.New(o.Seed)
 	s.sns = sns.New(o.Seed, s.sqs)
@@ -149,6 +151,7 @@ func (s *Sim) register(in *service.Service) {
 	if len(in.Broken) == 0 {
 		in.Broken = []*service.Error{unavailable}
 	}
+	s.routes[in] = routesOf(in)
 	s.services = append(s.services, in)
 	slices.SortFunc(s.services, func(a, b *service.Service) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -130,7 +130,7 @@ func (d *DynamoDB) lot(c *service.Call, name string, writes []batchWrite) (l lot
 		}
 		var made *record
 		if w.kind == put {
-			if made, refusal = l.table.recordOf(w.item); refusal != nil {
+			if made, refusal = l.table.recordOf(w.item, k, nil); refusal != nil {
 				return l, refusal
 			}
 		}

@@ -1,6 +1,10 @@
 package dynamodb
 
-import "github.com/rescindhq/rescind/internal/awssim/service"
+import (
+	"maps"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
+)
 
 // wanted is embedded by every request that may ask what it costs.
 type wanted struct {
@@ -69,7 +73,7 @@ func (x *secondary) writeUnits(t *table, old, made *record) float64 {
 	}
 	switch {
 	case before && after && was.key == is.key:
-		if (Value{kind: Map, fields: a}).equal(Value{kind: Map, fields: b}) {
+		if maps.EqualFunc(a, b, Value.equal) {
 			return 0
 		}
 		return units(max(sizes[0], sizes[1]), 1<<10)

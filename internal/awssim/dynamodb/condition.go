@@ -9,8 +9,11 @@ import (
 )
 
 // condition is a parsed condition ("Condition and filter expressions, operators, and
-// functions"); an item that is not there is an empty one.
-type condition interface{ holds(item Item) bool }
+// functions"); an item that is not there is an empty one. It never changes: the values of its
+// placeholders are given to it each time.
+type condition interface {
+	holds(item, values Item) bool
+}
 
 type (
 	both    struct{ a, b condition }
@@ -34,18 +37,21 @@ type (
 	}
 )
 
-// operand is a path or a value, or the size of one.
+// operand is a path or the placeholder of a value, or the size of one.
 type operand struct {
-	path  path
-	value Value
-	size  bool
+	path        path
+	placeholder string
+	size        bool
 }
 
 // of is what an operand stands for in an item.
-func (o operand) of(item Item) (Value, bool) {
-	v, ok := o.value, true
+func (o operand) of(item, values Item) (Value, bool) {
+	var v Value
+	ok := true
 	if o.path != nil {
 		v, ok = o.path.find(item)
+	} else {
+		v = values[o.placeholder]
 	}
 	if !o.size || !ok {
 		return v, ok
@@ -66,23 +72,29 @@ func length(v Value) (int, bool) {
 	case Binary:
 		return len(v.text), true
 	case StringSet, NumberSet, BinarySet:
-		return len(v.set), true
+		return len(v.set()), true
 	case List:
-		return len(v.list), true
+		return len(v.list()), true
 	case Map:
-		return len(v.fields), true
+		return len(v.fields()), true
 	case Number, Bool, Null:
 	}
 	return 0, false
 }
 
-func (c both) holds(item Item) bool    { return c.a.holds(item) && c.b.holds(item) }
-func (c either) holds(item Item) bool  { return c.a.holds(item) || c.b.holds(item) }
-func (c negated) holds(item Item) bool { return !c.a.holds(item) }
+func (c both) holds(item, values Item) bool {
+	return c.a.holds(item, values) && c.b.holds(item, values)
+}
 
-func (c compared) holds(item Item) bool {
-	a, okA := c.a.of(item)
-	b, okB := c.b.of(item)
+func (c either) holds(item, values Item) bool {
+	return c.a.holds(item, values) || c.b.holds(item, values)
+}
+
+func (c negated) holds(item, values Item) bool { return !c.a.holds(item, values) }
+
+func (c compared) holds(item, values Item) bool {
+	a, okA := c.a.of(item, values)
+	b, okB := c.b.of(item, values)
 	equal := okA && okB && a.equal(b)
 	switch c.operator {
 	case "=":
@@ -106,23 +118,23 @@ func (c compared) holds(item Item) bool {
 	}
 }
 
-func (c between) holds(item Item) bool {
-	return compared{">=", c.a, c.low}.holds(item) && compared{"<=", c.a, c.high}.holds(item)
+func (c between) holds(item, values Item) bool {
+	return compared{">=", c.a, c.low}.holds(item, values) && compared{"<=", c.a, c.high}.holds(item, values)
 }
 
-func (c oneOf) holds(item Item) bool {
-	return slices.ContainsFunc(c.list, func(o operand) bool { return compared{"=", c.a, o}.holds(item) })
+func (c oneOf) holds(item, values Item) bool {
+	return slices.ContainsFunc(c.list, func(o operand) bool { return compared{"=", c.a, o}.holds(item, values) })
 }
 
-func (c called) holds(item Item) bool {
-	v, ok := c.of.of(item)
+func (c called) holds(item, values Item) bool {
+	v, ok := c.of.of(item, values)
 	switch c.function {
 	case "attribute_exists":
 		return ok
 	case "attribute_not_exists":
 		return !ok
 	}
-	with, there := c.with.of(item)
+	with, there := c.with.of(item, values)
 	if !ok || !there {
 		return false
 	}
@@ -142,24 +154,22 @@ func contains(v, with Value) bool {
 	case v.kind == String || v.kind == Binary:
 		return with.kind == v.kind && strings.Contains(v.text, with.text)
 	case v.isSet():
-		return with.kind == v.member() && slices.Contains(v.set, with.text)
+		return with.kind == v.member() && slices.Contains(v.set(), with.text)
 	case v.kind == List:
-		return slices.ContainsFunc(v.list, with.equal)
+		return slices.ContainsFunc(v.list(), with.equal)
 	}
 	return false
 }
 
 // parseCondition reads a condition; nil where there is none.
 func parseCondition(what string, expression *string, s *scope) (condition, *service.Error) {
-	p, err := newParser(what, expression, s)
-	if p == nil || err != nil {
-		return nil, err
-	}
-	c, _, err := p.or()
-	if err != nil {
-		return nil, err
-	}
-	return c, p.end()
+	return parsed(what, expression, s, func(p *parser) (condition, *service.Error) {
+		c, _, err := p.or()
+		if err != nil {
+			return nil, err
+		}
+		return c, p.end()
+	})
 }
 
 // or reads what OR joins; wrapped says that it was in parentheses altogether.
@@ -252,8 +262,8 @@ func (p *parser) simple() (condition, *service.Error) {
 // comparable refuses values that have no order.
 func (p *parser) comparable(operator string, operands ...operand) *service.Error {
 	for _, o := range operands {
-		if o.path == nil && !o.size && !o.value.ordered() {
-			return p.wrongType(operator, o.value.kind)
+		if v := p.valueOf(o); o.path == nil && !o.size && !v.ordered() {
+			return p.wrongType(operator, v.kind)
 		}
 	}
 	return nil
@@ -279,10 +289,12 @@ func (p *parser) between(a operand) (condition, *service.Error) {
 		return nil, err
 	}
 	if low.path == nil && high.path == nil && !low.size && !high.size {
-		if order, ok := low.value.compare(high.value); !ok {
-			return nil, p.refuse("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {%s}, upper bound operand: AttributeValue: {%s}", low.value.kind, high.value.kind)
+		p.uses.exact = true
+		low, high := p.valueOf(low), p.valueOf(high)
+		if order, ok := low.compare(high); !ok {
+			return nil, p.refuse("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {%s}, upper bound operand: AttributeValue: {%s}", low.kind, high.kind)
 		} else if order > 0 {
-			return nil, p.refuse("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {%[1]s:%[2]s}, upper bound operand: AttributeValue: {%[1]s:%[3]s}", low.value.kind, low.value.text, high.value.text)
+			return nil, p.refuse("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {%[1]s:%[2]s}, upper bound operand: AttributeValue: {%[1]s:%[3]s}", low.kind, low.text, high.text)
 		}
 	}
 	return between{a, low, high}, nil
@@ -317,7 +329,7 @@ func (p *parser) operand() (o operand, err *service.Error) {
 	t := p.peek()
 	switch {
 	case t.kind == valueToken:
-		o.value, err = p.value()
+		o.placeholder, err = p.value()
 	case t.kind == wordToken && p.tokens[p.at+1].is("("):
 		if t.text != "size" {
 			if _, known := arguments[t.text]; known {
@@ -333,8 +345,9 @@ func (p *parser) operand() (o operand, err *service.Error) {
 			return o, p.refuse("The function is not allowed to be used this way in an expression; function: size")
 		}
 		o.size = true
-		if _, ok := length(o.value); o.path == nil && !ok {
-			return o, p.wrongType("size", o.value.kind)
+		v := p.valueOf(o)
+		if _, ok := length(v); o.path == nil && !ok {
+			return o, p.wrongType("size", v.kind)
 		}
 		err = p.want(")")
 	default:
@@ -381,6 +394,8 @@ func (p *parser) function() (condition, *service.Error) {
 // checkCall refuses arguments that a function cannot have.
 func (p *parser) checkCall(c called) *service.Error {
 	constant := c.with.path == nil && !c.with.size
+	with := p.valueOf(c.with)
+	p.uses.exact = p.uses.exact || c.function == "attribute_type"
 	switch c.function {
 	case "attribute_exists", "attribute_not_exists", "attribute_type":
 		if c.of.path == nil || c.of.size {
@@ -388,12 +403,12 @@ func (p *parser) checkCall(c called) *service.Error {
 		}
 	}
 	switch {
-	case c.function == "begins_with" && constant && c.with.value.kind != String && c.with.value.kind != Binary:
-		return p.wrongType("begins_with", c.with.value.kind)
-	case c.function == "attribute_type" && (!constant || c.with.value.kind != String):
-		return p.wrongType("attribute_type", c.with.value.kind)
-	case c.function == "attribute_type" && !slices.Contains(kinds, Kind(c.with.value.text)):
-		return p.refuse("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", c.with.value.text)
+	case c.function == "begins_with" && constant && with.kind != String && with.kind != Binary:
+		return p.wrongType("begins_with", with.kind)
+	case c.function == "attribute_type" && (!constant || with.kind != String):
+		return p.wrongType("attribute_type", with.kind)
+	case c.function == "attribute_type" && !slices.Contains(kinds, Kind(with.text)):
+		return p.refuse("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", with.text)
 	}
 	return nil
 }

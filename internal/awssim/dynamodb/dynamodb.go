@@ -22,8 +22,9 @@
 // # Expressions
 //
 // A lexer and a parser make conditions, updates, key conditions and projections of texts
-// (lexer.go, parser.go, condition.go, update.go, path.go); names and values are put in while
-// parsing. Items never change: a write makes another.
+// (lexer.go, parser.go, condition.go, update.go, path.go); names are put in while parsing, values
+// when they are worked out, so that what was made of a text serves again (expressions.go). Items
+// never change: a write makes another.
 package dynamodb
 
 import (
@@ -49,6 +50,7 @@ type Options struct {
 // DynamoDB is all tables of all accounts and regions. Its methods are safe for concurrent use.
 type DynamoDB struct {
 	options Options
+	known   expressions
 
 	mu     sync.Mutex
 	tables map[place]*table
@@ -90,7 +92,7 @@ func (d *DynamoDB) Service() *service.Service {
 			"Scan":               service.JSON(tableItem[scanInput], d.scan),
 			"BatchGetItem":       service.JSON(batchGetNames, d.batchGetItem),
 			"BatchWriteItem":     service.JSON(d.batchWriteNames, d.batchWriteItem),
-			"TransactWriteItems": d.transactOperation(),
+			"TransactWriteItems": service.JSON(d.transactNames, d.transactWriteItems),
 		},
 	}
 }

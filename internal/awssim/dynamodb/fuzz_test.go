@@ -20,11 +20,11 @@ func FuzzExpressions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, expression string) {
 		in := expressing{
 			Names:  map[string]string{"#s": "s", "#m": "m"},
-			Values: map[string]Value{":v": text("S"), ":a": number(whole(1)), ":b": number(whole(7)), ":set": {kind: StringSet, set: []string{"a"}}},
+			Values: map[string]Value{":v": text("S"), ":a": number(whole(1)), ":b": number(whole(7)), ":set": setOf(StringSet, []string{"a"})},
 		}
 		sample := Item{
-			"pk": text("key"), "s": text("S"), "n": number(whole(5)), "l": {kind: List, list: []Value{text("a"), number(whole(2)), {kind: Null}}},
-			"m": {kind: Map, fields: map[string]Value{"x": text("y")}}, "ss": {kind: StringSet, set: []string{"a", "b"}},
+			"pk": text("key"), "s": text("S"), "n": number(whole(5)), "l": listOf([]Value{text("a"), number(whole(2)), {kind: Null}}),
+			"m": mapOf(Item{"x": text("y")}), "ss": setOf(StringSet, []string{"a", "b"}),
 		}
 		before := sample.size()
 		check := func(refusal *service.Error) bool {
@@ -34,13 +34,13 @@ func FuzzExpressions(f *testing.F) {
 			return refusal == nil
 		}
 		if c, refusal := parseCondition("ConditionExpression", &expression, in.scope()); check(refusal) {
-			if negated := (negated{c}); negated.holds(sample) == c.holds(sample) {
+			if negated := (negated{c}); negated.holds(sample, in.Values) == c.holds(sample, in.Values) {
 				t.Error("a condition and its opposite say the same")
 			}
-			c.holds(nil)
+			c.holds(nil, in.Values)
 		}
 		if u, refusal := parseUpdate(&expression, in.scope()); check(refusal) {
-			made, refusal := u.apply(sample)
+			made, refusal := u.apply(sample, in.Values)
 			if check(refusal) && made == nil {
 				t.Error("an update made nothing")
 			}

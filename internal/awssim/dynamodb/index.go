@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"cmp"
 	"iter"
 	"slices"
 	"sort"
@@ -13,11 +12,21 @@ import (
 type entry struct {
 	key
 	primary string
-	record  *record
+	*cell
 }
 
-func compareEntries(a, b entry) int {
-	return cmp.Or(compareKeys(a.key, b.key), strings.Compare(a.primary, b.primary))
+// cell is what stands at a place, nil for nothing any more. One item's records have it from one
+// another for as long as they stand there, so that the next is put in without a search.
+type cell struct{ record *record }
+
+func compareEntries(a, b entry) int { return a.compare(&b) }
+
+// compare is where all of a box's looking up ends: it stops at the first difference.
+func (e *entry) compare(with *entry) int {
+	if order := compareKeys(e.key, with.key); order != 0 {
+		return order
+	}
+	return strings.Compare(e.primary, with.primary)
 }
 
 // index is a sorted list in chunks, so that inserting moves few entries.
@@ -33,13 +42,14 @@ const maxChunk = 128
 func (x *index) seek(e entry) (chunk, at int, found bool) {
 	chunk = sort.Search(len(x.chunks), func(i int) bool {
 		c := x.chunks[i]
-		return compareEntries(c[len(c)-1], e) >= 0
+		return c[len(c)-1].compare(&e) >= 0
 	})
 	if chunk == len(x.chunks) {
 		return chunk, 0, false
 	}
-	at, found = slices.BinarySearchFunc(x.chunks[chunk], e, compareEntries)
-	return chunk, at, found
+	c := x.chunks[chunk]
+	at = sort.Search(len(c), func(i int) bool { return c[i].compare(&e) >= 0 })
+	return chunk, at, at < len(c) && c[at].compare(&e) == 0
 }
 
 // get returns the record of a place; nil where there is none.
@@ -85,6 +95,23 @@ func (x *index) remove(e entry) {
 	x.n--
 	if x.chunks[chunk] = slices.Delete(x.chunks[chunk], at, at+1); len(x.chunks[chunk]) == 0 {
 		x.chunks = slices.Delete(x.chunks, chunk, chunk+1)
+	}
+}
+
+// move takes an entry out and puts another in for a record, either of which may be none. Where both
+// have the same place, that is one replacement, and where they have the same cell, not even that.
+func (x *index) move(was entry, had bool, is entry, has bool, made *record) {
+	if had && has && was.cell == is.cell && was.record != nil {
+		was.record = made
+		return
+	}
+	if had && (!has || was.compare(&is) != 0) {
+		x.remove(was)
+		was.record = nil // so that nobody takes it for one that stands there
+	}
+	if has {
+		is.record = made
+		x.put(is)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -50,5 +51,48 @@ func TestIndexIsASortedList(t *testing.T) {
 	}
 	if len(x.chunks) < 3 {
 		t.Errorf("%d chunks: the test has not tried to split", len(x.chunks))
+	}
+}
+
+// Moving an entry is removing the one and putting the other in, whether or not both are there, or
+// stand at the same place, or have the same cell.
+func TestMoveInAnIndex(t *testing.T) {
+	first, next := &record{size: 1}, &record{size: 2}
+	for _, c := range []struct {
+		name     string
+		was, is  string // sort keys; "" for none
+		sameCell bool
+		gone     bool // the entry was taken out before
+		want     string
+	}{
+		{name: "none", want: "a1"},
+		{name: "comes", is: "b", want: "a1 b2"},
+		{name: "goes", was: "a"},
+		{name: "moves", was: "a", is: "b", want: "b2"},
+		{name: "is replaced", was: "a", is: "a", want: "a2"},
+		{name: "is replaced in its cell", was: "a", is: "a", sameCell: true, want: "a2"},
+		{name: "comes back", was: "a", is: "a", gone: true, want: "a2"},
+		{name: "comes back in its cell", was: "a", is: "a", sameCell: true, gone: true, want: "a2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var x index
+			a := entry{key: key{sort: "a"}, cell: &cell{}}
+			x.move(entry{}, false, a, true, first)
+			if c.gone {
+				x.move(a, true, entry{}, false, nil)
+			}
+			is := entry{key: key{sort: c.is}, cell: &cell{}}
+			if c.sameCell {
+				is.cell = a.cell
+			}
+			x.move(a, c.was != "", is, c.is != "", next)
+			var got []string
+			for e := range x.from(entry{}) {
+				got = append(got, e.sort+strconv.Itoa(e.record.size))
+			}
+			if strings.Join(got, " ") != c.want || x.n != len(got) {
+				t.Errorf("got %v (%d), want %s", got, x.n, c.want)
+			}
+		})
 	}
 }

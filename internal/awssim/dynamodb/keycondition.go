@@ -33,15 +33,18 @@ func (g *gathering) span(when condition) (look span, _ *service.Error) {
 	if !is || equal.operator != "=" {
 		return look, invalid("Query key condition not supported")
 	}
-	if refusal := g.typed(g.keys.hash, equal.b.value); refusal != nil {
+	if refusal := g.typed(g.keys.hash, g.value(equal.b)); refusal != nil {
 		return look, refusal
 	}
-	look = span{partition: partition(equal.b.value), open: true}
+	look = span{partition: partition(g.value(equal.b)), open: true}
 	if sort == nil {
 		return look, nil
 	}
 	return look, g.narrow(&look, sort)
 }
+
+// value is what the request gives for a placeholder.
+func (g *gathering) value(o operand) Value { return g.Values[o.placeholder] }
 
 func (g *gathering) missed(hash condition) string {
 	if hash != nil && g.keys.sort != "" {
@@ -61,8 +64,8 @@ func (g *gathering) narrow(look *span, sort condition) *service.Error {
 	const after = "\x00" // the next text after one is that and this
 	switch c := sort.(type) {
 	case compared:
-		values = []Value{c.b.value}
-		at := c.b.value.sortable()
+		values = []Value{g.value(c.b)}
+		at := values[0].sortable()
 		switch c.operator {
 		case "=":
 			bound(at, at+after, false)
@@ -78,15 +81,16 @@ func (g *gathering) narrow(look *span, sort condition) *service.Error {
 			return invalid("Unsupported operator on KeyCondition: operator: %s", c.operator)
 		}
 	case between:
-		values = []Value{c.low.value, c.high.value}
-		bound(c.low.value.sortable(), c.high.value.sortable()+after, false)
+		values = []Value{g.value(c.low), g.value(c.high)}
+		bound(values[0].sortable(), values[1].sortable()+after, false)
 	case called:
 		if g.table.kinds[g.keys.sort] == Number {
 			return g.badCondition("Incorrect operand type for operator or function; operator or function: begins_with, operand type: N")
 		}
-		values = []Value{c.with.value}
-		high, ok := successor(c.with.value.text)
-		bound(c.with.value.text, high, !ok)
+		values = []Value{g.value(c.with)}
+		prefix := values[0].text
+		high, ok := successor(prefix)
+		bound(prefix, high, !ok)
 	}
 	for _, v := range values {
 		if refusal := g.typed(g.keys.sort, v); refusal != nil {

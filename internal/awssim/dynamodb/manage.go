@@ -182,7 +182,7 @@ func (t *table) define(in *createInput) (refusal *service.Error) {
 		return refusal
 	}
 	for _, x := range in.Indexes {
-		made := &secondary{name: x.Name, projection: x.Projection}
+		made := &secondary{name: x.Name, projection: x.Projection, at: len(t.indexes)}
 		switch _, refusal := t.index(x.Name); {
 		case refusal == nil:
 			return badValue("Duplicate index name: %s", x.Name)

@@ -21,6 +21,21 @@ const (
 	maxExp, minExp = 126, -129
 )
 
+// inOurForm reports whether a text is a number as String writes it, of those that most are: whole
+// ones of few digits.
+func inOurForm(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	if digits == "" || len(digits) > maxDigits || digits[0] == '0' && text != "0" {
+		return false
+	}
+	for i := range len(digits) {
+		if !digit(digits[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseDecimal reads a number, which must be within bounds.
 func parseDecimal(text string) (decimal, *service.Error) {
 	var d decimal

@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	_ "embed"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,21 +14,21 @@ const maxExpression = 4096
 
 // scope is the names and values of a request, which all its expressions share.
 type scope struct {
-	names      map[string]string
-	values     map[string]Value
-	usedNames  map[string]bool
-	usedValues map[string]bool
-	parsed     bool // there was an expression
+	names  map[string]string
+	values Item
+	uses   []*uses      // of the expressions so far
+	parsed bool         // there was an expression
+	known  *expressions // nil: every expression is parsed
 }
 
 // expressing is embedded by every request with placeholders.
 type expressing struct {
 	Names  map[string]string `json:"ExpressionAttributeNames"`
-	Values map[string]Value  `json:"ExpressionAttributeValues"`
+	Values Item              `json:"ExpressionAttributeValues"`
 }
 
 func (e *expressing) scope() *scope {
-	return &scope{names: e.Names, values: e.Values, usedNames: map[string]bool{}, usedValues: map[string]bool{}}
+	return &scope{names: e.Names, values: e.Values}
 }
 
 // finish refuses placeholders that no expression used.
@@ -43,27 +42,25 @@ func (s *scope) finish() *service.Error {
 		}
 		return nil
 	}
-	if unused := without(s.values, s.usedValues); len(unused) > 0 {
-		return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+	if left := unused(s.values, s.uses, func(u *uses, key string) bool { return u.values[key] != "" }); len(left) > 0 {
+		return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", strings.Join(left, ", "))
 	}
-	if unused := without(s.names, s.usedNames); len(unused) > 0 {
-		return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+	if left := unused(s.names, s.uses, func(u *uses, key string) bool { _, is := u.names[key]; return is }); len(left) > 0 {
+		return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", strings.Join(left, ", "))
 	}
 	return nil
 }
 
-// without returns the sorted keys that were not used.
-func without[V any](given map[string]V, used map[string]bool) []string {
-	if len(given) == len(used) {
-		return nil // nothing is used that is not given
-	}
-	var unused []string
-	for _, key := range slices.Sorted(maps.Keys(given)) {
-		if !used[key] {
-			unused = append(unused, key)
+// unused returns the sorted keys that no expression uses.
+func unused[V any](given map[string]V, all []*uses, used func(u *uses, key string) bool) []string {
+	var left []string
+	for key := range given {
+		if !slices.ContainsFunc(all, func(u *uses) bool { return used(u, key) }) {
+			left = append(left, key)
 		}
 	}
-	return unused
+	slices.Sort(left)
+	return left
 }
 
 // parser reads one expression by recursive descent.
@@ -71,17 +68,13 @@ type parser struct {
 	what   string // "ConditionExpression"
 	text   string
 	scope  *scope
+	uses   *uses
 	tokens []token
 	at     int
 }
 
-// newParser returns nil where there is no expression.
-func newParser(what string, expression *string, s *scope) (*parser, *service.Error) {
-	if expression == nil {
-		return nil, nil
-	}
-	s.parsed = true
-	p := &parser{what: what, text: *expression, scope: s}
+func newParser(what, expression string, s *scope) (*parser, *service.Error) {
+	p := &parser{what: what, text: expression, scope: s, uses: &uses{names: map[string]string{}, values: map[string]Kind{}}}
 	if strings.TrimSpace(p.text) == "" {
 		return nil, p.refuse("The expression can not be empty;")
 	}
@@ -134,18 +127,22 @@ func (p *parser) end() *service.Error {
 }
 
 // value reads a :placeholder.
-func (p *parser) value() (Value, *service.Error) {
+func (p *parser) value() (string, *service.Error) {
 	t := p.take()
 	if t.kind != valueToken {
-		return Value{}, p.unexpected(t)
+		return "", p.unexpected(t)
 	}
 	v, ok := p.scope.values[t.text]
 	if !ok {
-		return v, p.refuse("An expression attribute value used in expression is not defined; attribute value: %s", t.text)
+		return "", p.refuse("An expression attribute value used in expression is not defined; attribute value: %s", t.text)
 	}
-	p.scope.usedValues[t.text] = true
-	return v, nil
+	p.uses.values[t.text] = v.kind
+	return t.text, nil
 }
+
+// valueOf is the value of an operand that is a placeholder. What is made of more of it than its
+// kind must be noted in uses.
+func (p *parser) valueOf(o operand) Value { return p.scope.values[o.placeholder] }
 
 // path reads a document path: a.b[0].#c.
 func (p *parser) path() (path, *service.Error) {
@@ -186,7 +183,7 @@ func (p *parser) name() (string, *service.Error) {
 		if !ok {
 			return "", p.refuse("An expression attribute name used in the document path is not defined; attribute name: %s", t.text)
 		}
-		p.scope.usedNames[t.text] = true
+		p.uses.names[t.text] = name
 		return name, nil
 	case wordToken:
 		if reserved(t.text) {
@@ -228,15 +225,13 @@ func (p *parser) distinct(paths []path) *service.Error {
 
 // projection reads a ProjectionExpression; nil where there is none.
 func projection(expression *string, s *scope) ([]path, *service.Error) {
-	p, err := newParser("ProjectionExpression", expression, s)
-	if p == nil || err != nil {
-		return nil, err
-	}
-	out, err := p.paths()
-	if err != nil {
-		return nil, err
-	}
-	return out, p.end()
+	return parsed("ProjectionExpression", expression, s, func(p *parser) ([]path, *service.Error) {
+		out, err := p.paths()
+		if err != nil {
+			return nil, err
+		}
+		return out, p.end()
+	})
 }
 
 //go:embed reserved.txt

@@ -40,13 +40,14 @@ func (p path) find(item Item) (Value, bool) {
 
 func (v Value) child(s step) (Value, bool) {
 	if s.name != "" {
-		child, ok := v.fields[s.name]
+		child, ok := v.fields()[s.name]
 		return child, ok
 	}
-	if s.index >= len(v.list) {
+	list := v.list()
+	if s.index >= len(list) {
 		return Value{}, false
 	}
-	return v.list[s.index], true
+	return list[s.index], true
 }
 
 // put returns v with another value at a path below it; ok is false where the path leads
@@ -62,19 +63,19 @@ func (v Value) put(below path, leaf Value) (_ Value, ok bool) {
 	}
 	switch {
 	case s.name != "" && v.kind == Map:
-		v.fields = maps.Clone(v.fields)
-		v.fields[s.name] = child
+		fields := maps.Clone(v.fields())
+		fields[s.name] = child
+		return mapOf(fields), true
 	case s.name == "" && v.kind == List:
-		v.list = slices.Clone(v.list)
-		if s.index < len(v.list) {
-			v.list[s.index] = child
+		list := slices.Clone(v.list())
+		if s.index < len(list) {
+			list[s.index] = child
 		} else {
-			v.list = append(v.list, child)
+			list = append(list, child)
 		}
-	default:
-		return v, false
+		return listOf(list), true
 	}
-	return v, true
+	return v, false
 }
 
 // cut returns v without what stands at a path below it, which is one step at least; ok is false
@@ -93,16 +94,16 @@ func (v Value) cut(below path) (_ Value, ok bool) {
 	}
 	switch {
 	case s.name != "" && v.kind == Map:
-		v.fields = maps.Clone(v.fields)
-		delete(v.fields, s.name)
+		fields := maps.Clone(v.fields())
+		delete(fields, s.name)
+		return mapOf(fields), true
 	case s.name == "" && v.kind == List:
 		if there {
-			v.list = slices.Delete(slices.Clone(v.list), s.index, s.index+1)
+			v = listOf(slices.Delete(slices.Clone(v.list()), s.index, s.index+1))
 		}
-	default:
-		return v, false
+		return v, true
 	}
-	return v, true
+	return v, false
 }
 
 // chosen is a tree of what a projection leaves in.
@@ -133,37 +134,44 @@ func project(item Item, paths []path) Item {
 	if paths == nil || item == nil {
 		return item
 	}
-	whole, _ := choose(paths).of(Value{kind: Map, fields: item})
-	if whole.fields == nil {
+	whole, _ := choose(paths).of(mapOf(item))
+	if whole.fields() == nil {
 		return Item{}
 	}
-	return whole.fields
+	return whole.fields()
 }
 
 func (c *chosen) of(v Value) (_ Value, ok bool) {
 	if len(c.below) == 0 {
 		return v, true
 	}
-	out := Value{kind: v.kind}
+	if v.kind == List {
+		return c.ofList(v.list())
+	}
+	var fields map[string]Value
 	for s, below := range c.below {
 		child, there := v.child(s)
-		if there && s.name != "" {
-			if child, there = below.of(child); there {
-				if out.fields == nil {
-					out.fields = map[string]Value{}
-				}
-				out.fields[s.name] = child
+		if !there || s.name == "" {
+			continue
+		}
+		if child, there = below.of(child); there {
+			if fields == nil {
+				fields = map[string]Value{}
+			}
+			fields[s.name] = child
+		}
+	}
+	return mapOf(fields), fields != nil
+}
+
+func (c *chosen) ofList(list []Value) (_ Value, ok bool) {
+	var left []Value
+	for i, child := range list {
+		if below := c.below[step{index: i}]; below != nil {
+			if child, ok = below.of(child); ok {
+				left = append(left, child)
 			}
 		}
 	}
-	if v.kind == List {
-		for i, child := range v.list {
-			if below := c.below[step{index: i}]; below != nil {
-				if child, ok = below.of(child); ok {
-					out.list = append(out.list, child)
-				}
-			}
-		}
-	}
-	return out, out.fields != nil || out.list != nil
+	return listOf(left), left != nil
 }

@@ -271,7 +271,7 @@ func (g *gathering) read(entries iter.Seq[entry]) *pageOutput {
 		}
 		size += n
 		out.Scanned++
-		if g.filter == nil || g.filter.holds(item) {
+		if g.filter == nil || g.filter.holds(item, g.Values) {
 			out.Count++
 			out.Items = append(out.Items, project(item, g.paths))
 		}

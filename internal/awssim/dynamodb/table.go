@@ -1,9 +1,9 @@
 package dynamodb
 
 import (
-	"hash/fnv"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
@@ -55,15 +55,26 @@ type table struct {
 type secondary struct {
 	schema
 	name       string
+	at         int // its place among the table's
 	projection projectionInput
 	entries    index
 }
 
 // record is an item as it is stored. It never changes.
 type record struct {
-	item Item
-	key  key
-	size int
+	item    Item
+	key     key
+	primary string // key.whole()
+	size    int
+	cell    *cell      // in the table itself
+	stands  []standing // one for each of the table's indexes
+}
+
+// standing is where a record stands in an index: nowhere if it lacks one of its keys.
+type standing struct {
+	key
+	there bool
+	cell  *cell
 }
 
 // change is what a write did to one item; nil for none.
@@ -91,9 +102,18 @@ func (s schema) keyOf(item Item) (k key, ok bool) {
 
 // partition is what a partition key sorts by: a hash, so that nobody relies on their order.
 func partition(v Value) string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(v.sortable()))
-	return string(h.Sum(make([]byte, 0, 8+len(v.text)))) + v.sortable()
+	text := v.sortable()
+	var b strings.Builder
+	b.Grow(8 + len(text))
+	hash := uint64(14695981039346656037) // FNV-1a, without the copies that hash/fnv would need
+	for i := range len(text) {
+		hash = (hash ^ uint64(text[i])) * 1099511628211
+	}
+	for shift := 56; shift >= 0; shift -= 8 {
+		b.WriteByte(byte(hash >> shift))
+	}
+	b.WriteString(text)
+	return b.String()
 }
 
 // whole is the key as one text that no other key has.
@@ -143,12 +163,8 @@ func keySized(name string, v Value, hash bool) *service.Error {
 	return nil
 }
 
-// recordOf makes an item ready to be stored.
-func (t *table) recordOf(item Item) (*record, *service.Error) {
-	k, err := t.stored(item)
-	if err != nil {
-		return nil, err
-	}
+// recordOf makes an item ready to be stored under its key, in the place of old if there is one.
+func (t *table) recordOf(item Item, k key, old *record) (*record, *service.Error) {
 	for _, x := range t.indexes {
 		for i, name := range x.names() {
 			v, ok := item[name]
@@ -170,7 +186,40 @@ func (t *table) recordOf(item Item) (*record, *service.Error) {
 	if r.size > maxItem {
 		return nil, invalid("Item size has exceeded the maximum allowed size")
 	}
+	if old != nil {
+		r.key, r.primary, r.cell = old.key, old.primary, old.cell
+	} else {
+		r.primary, r.cell = k.whole(), &cell{}
+	}
+	if len(t.indexes) > 0 {
+		r.stands = make([]standing, len(t.indexes))
+	}
+	for i, x := range t.indexes {
+		if old != nil && x.same(old.item, item) {
+			r.stands[i] = old.stands[i]
+			continue
+		}
+		s := &r.stands[i]
+		if s.key, s.there = x.keyOf(item); s.there {
+			s.cell = &cell{}
+		}
+	}
 	return r, nil
+}
+
+// same reports whether two items have the same key in a table or an index, or lack the same.
+func (s schema) same(a, b Item) bool {
+	for _, name := range [...]string{s.hash, s.sort} {
+		if name == "" {
+			continue
+		}
+		v, inA := a[name]
+		w, inB := b[name]
+		if inA != inB || inA && !v.equal(w) {
+			return false
+		}
+	}
+	return true
 }
 
 // get returns what is stored under a key; nil for nothing.
@@ -178,22 +227,18 @@ func (t *table) get(k key) *record { return t.items.get(k, "") }
 
 // write puts made in the place of old; either may be nil.
 func (t *table) write(old, made *record, now time.Time) {
-	switch {
-	case made != nil:
-		t.items.put(entry{key: made.key, record: made})
-		t.bytes += made.size
-	case old != nil:
-		t.items.remove(entry{key: old.key})
-	}
+	was, had := old.entry()
+	is, has := made.entry()
+	t.items.move(was, had, is, has, made)
 	if old != nil {
 		t.bytes -= old.size
 	}
-	if at, ok := t.endOf(old); ok {
-		t.ends.remove(at)
+	if made != nil {
+		t.bytes += made.size
 	}
-	if at, ok := t.endOf(made); ok {
-		t.ends.put(at)
-	}
+	was, had = t.endOf(old)
+	is, has = t.endOf(made)
+	t.ends.move(was, had, is, has, made)
 	if len(t.indexes) == 0 {
 		return
 	}
@@ -215,13 +260,18 @@ func (t *table) showIn(now time.Time) {
 
 func (t *table) show(c change) {
 	for _, x := range t.indexes {
-		if e, ok := x.entryOf(c.old); ok {
-			x.entries.remove(e)
-		}
-		if e, ok := x.entryOf(c.made); ok {
-			x.entries.put(e)
-		}
+		was, had := x.entryOf(c.old)
+		is, has := x.entryOf(c.made)
+		x.entries.move(was, had, is, has, c.made)
 	}
+}
+
+// entry is where a record stands in its table; nil stands nowhere.
+func (r *record) entry() (entry, bool) {
+	if r == nil {
+		return entry{}, false
+	}
+	return entry{key: r.key, cell: r.cell}, true
 }
 
 // entryOf is where a record stands in an index: nowhere if it lacks one of its keys.
@@ -229,8 +279,8 @@ func (x *secondary) entryOf(r *record) (entry, bool) {
 	if r == nil {
 		return entry{}, false
 	}
-	k, ok := x.keyOf(r.item)
-	return entry{key: k, primary: r.key.whole(), record: r}, ok
+	s := r.stands[x.at]
+	return entry{key: s.key, primary: r.primary, cell: s.cell}, s.there
 }
 
 // endOf is where a record stands among those that have a time to live: a number of seconds
@@ -243,7 +293,7 @@ func (t *table) endOf(r *record) (entry, bool) {
 	if !ok || v.kind != Number {
 		return entry{}, false
 	}
-	return entry{key: key{sort: v.order}, primary: r.key.whole(), record: r}, true
+	return entry{key: key{sort: v.sortable()}, primary: r.primary, cell: &cell{r}}, true
 }
 
 // expire removes what ended up to a time, unless that is years ago.
@@ -252,7 +302,7 @@ func (d *DynamoDB) expire(t *table, until, now time.Time) (n int) {
 		return 0
 	}
 	ended := func(at time.Time) entry {
-		return entry{key: key{sort: number(whole(int(at.Unix()))).order + "\x00"}}
+		return entry{key: key{sort: whole(int(at.Unix())).order() + "\x00"}}
 	}
 	var gone []*record
 	last := ended(until)

@@ -2,14 +2,9 @@ package dynamodb
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
@@ -41,8 +36,6 @@ type (
 		wanted
 		Actions []action `json:"TransactItems"`
 		Token   string   `json:"ClientRequestToken"`
-
-		fingerprint [sha256.Size]byte // of all but token and ReturnConsumedCapacity
 	}
 	transactOutput struct {
 		Consumed []*consumed `json:"ConsumedCapacity,omitempty"`
@@ -56,7 +49,7 @@ type (
 	tokenKey struct{ account, region, token string }
 	// seenToken is a transaction that was carried out.
 	seenToken struct {
-		fingerprint [sha256.Size]byte
+		fingerprint digest
 		until       time.Time
 	}
 )
@@ -76,36 +69,8 @@ func (t *tokens) add(k tokenKey, s seenToken, now time.Time) {
 	t.seen[k] = s
 }
 
-// transactOperation reads a request twice: for what it says, and for its fingerprint.
-func (d *DynamoDB) transactOperation() service.Operation {
-	op := service.JSON(d.transactNames, d.transactWriteItems)
-	decode := op.Decode
-	op.Decode = func(r *service.Request) (any, error) {
-		decoded, err := decode(r)
-		if err != nil {
-			return nil, err
-		}
-		in := decoded.(*transactInput)
-		if in.Token == "" {
-			return in, nil
-		}
-		var items struct {
-			Items jsontext.Value `json:"TransactItems"`
-		}
-		if err := json.Unmarshal(r.Body, &items); err != nil {
-			return nil, fmt.Errorf("reading the transaction again: %w", err)
-		}
-		if err := items.Items.Canonicalize(); err != nil {
-			return nil, fmt.Errorf("reading the transaction's items: %w", err)
-		}
-		in.fingerprint = sha256.Sum256(items.Items)
-		return in, nil
-	}
-	return op
-}
-
 // written returns the write that an action asks for, and its table.
-func (a action) written() (w *written, parts *actionParts, _ *service.Error) {
+func (a action) written(known *expressions) (w *written, parts *actionParts, _ *service.Error) {
 	n := 0
 	for _, one := range [...]struct {
 		parts *actionParts
@@ -124,7 +89,7 @@ func (a action) written() (w *written, parts *actionParts, _ *service.Error) {
 	if w.kind == updated && parts.Update == nil || w.kind == checked && parts.Condition == nil {
 		return nil, nil, invalid("1 validation error detected: Value null at 'transactItems.member.expression' failed to satisfy constraint: Member must not be null")
 	}
-	return w, parts, w.prepare(parts.Update)
+	return w, parts, w.prepare(known, parts.Update)
 }
 
 func (d *DynamoDB) transactNames(in *transactInput) []string {
@@ -166,11 +131,15 @@ func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *tr
 	steps := make([]transactStep, len(in.Actions))
 	names := make([]string, len(in.Actions))
 	for i, a := range in.Actions {
-		w, parts, refusal := a.written()
+		w, parts, refusal := a.written(&d.known)
 		if refusal != nil {
 			return nil, refusal
 		}
 		steps[i].written, names[i] = w, parts.TableName
+	}
+	var fingerprint digest
+	if in.Token != "" {
+		fingerprint = in.fingerprint()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -178,7 +147,7 @@ func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *tr
 	token := tokenKey{c.Account, c.Region, in.Token}
 	known := false
 	if seen, ok := d.tokens.seen[token]; ok && in.Token != "" && seen.until.After(now) {
-		if seen.fingerprint != in.fingerprint {
+		if seen.fingerprint != fingerprint {
 			return nil, service.Refuse("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
 		}
 		known = true
@@ -199,7 +168,7 @@ func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *tr
 		}
 	}
 	if in.Token != "" {
-		d.tokens.add(token, seenToken{in.fingerprint, now.Add(tokenLife)}, now)
+		d.tokens.add(token, seenToken{fingerprint, now.Add(tokenLife)}, now)
 	}
 	return out, nil
 }
@@ -243,7 +212,7 @@ func tryAll(c *service.Call, steps []transactStep) []reason {
 			continue
 		}
 		var refusal *service.Error
-		if s.made, refusal = s.try(s.table, s.old); refusal != nil {
+		if s.made, refusal = s.try(s.table, s.key, s.old); refusal != nil {
 			reasons[i], failed = reasonOf(refusal), true
 			continue
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
-// update is a parsed update expression ("Update expressions").
+// update is a parsed update expression ("Update expressions"). It never changes: the values of its
+// placeholders are given to it each time.
 type update struct {
 	sets    []assignment
 	removes []path
@@ -24,12 +25,12 @@ type assignment struct {
 
 type delta struct {
 	path path
-	by   Value
+	by   string // the placeholder of a value
 }
 
 // source is the right side of a SET; it is worked out from the item as it was.
 type source interface {
-	from(item Item) (Value, *service.Error)
+	from(item, values Item) (Value, *service.Error)
 }
 
 type (
@@ -45,27 +46,27 @@ type (
 	}
 )
 
-func (g given) from(item Item) (Value, *service.Error) {
-	v, ok := g.of(item)
+func (g given) from(item, values Item) (Value, *service.Error) {
+	v, ok := g.of(item, values)
 	if !ok {
 		return v, invalid("The provided expression refers to an attribute that does not exist in the item")
 	}
 	return v, nil
 }
 
-func (o orElse) from(item Item) (Value, *service.Error) {
+func (o orElse) from(item, values Item) (Value, *service.Error) {
 	if v, ok := o.path.find(item); ok {
 		return v, nil
 	}
-	return o.to.from(item)
+	return o.to.from(item, values)
 }
 
 // two works out two sources that must be of one kind.
-func two(item Item, a, b source, kind Kind) (x, y Value, err *service.Error) {
-	if x, err = a.from(item); err != nil {
+func two(item, values Item, a, b source, kind Kind) (x, y Value, err *service.Error) {
+	if x, err = a.from(item, values); err != nil {
 		return x, y, err
 	}
-	if y, err = b.from(item); err != nil {
+	if y, err = b.from(item, values); err != nil {
 		return x, y, err
 	}
 	if x.kind != kind || y.kind != kind {
@@ -74,16 +75,16 @@ func two(item Item, a, b source, kind Kind) (x, y Value, err *service.Error) {
 	return x, y, nil
 }
 
-func (j joined) from(item Item) (Value, *service.Error) {
-	a, b, err := two(item, j.a, j.b, List)
+func (j joined) from(item, values Item) (Value, *service.Error) {
+	a, b, err := two(item, values, j.a, j.b, List)
 	if err != nil {
 		return Value{}, err
 	}
-	return Value{kind: List, list: slices.Concat(a.list, b.list)}, nil
+	return listOf(slices.Concat(a.list(), b.list())), nil
 }
 
-func (s summed) from(item Item) (Value, *service.Error) {
-	a, b, err := two(item, s.a, s.b, Number)
+func (s summed) from(item, values Item) (Value, *service.Error) {
+	a, b, err := two(item, values, s.a, s.b, Number)
 	if err != nil {
 		return Value{}, err
 	}
@@ -105,13 +106,13 @@ func (u *update) paths() []path {
 }
 
 // apply returns the item with the update made.
-func (u *update) apply(old Item) (Item, *service.Error) {
+func (u *update) apply(old, values Item) (Item, *service.Error) {
 	item := maps.Clone(old)
 	if item == nil {
 		item = Item{}
 	}
 	for _, s := range u.sets {
-		v, err := s.to.from(old)
+		v, err := s.to.from(old, values)
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +121,13 @@ func (u *update) apply(old Item) (Item, *service.Error) {
 		}
 	}
 	for _, d := range u.adds {
-		if err := item.add(old, d); err != nil {
+		if err := item.add(old, d.path, values[d.by]); err != nil {
 			return nil, err
 		}
 	}
 	removes := slices.Clone(u.removes)
 	for _, d := range u.deletes {
-		gone, err := item.subtract(old, d)
+		gone, err := item.subtract(old, d.path, values[d.by])
 		if err != nil {
 			return nil, err
 		}
@@ -177,48 +178,48 @@ func (i Item) cut(p path) *service.Error {
 }
 
 // add adds to a number or a set; what is not there is zero or an empty set.
-func (i Item) add(old Item, d delta) *service.Error {
-	v, ok := d.path.find(old)
+func (i Item) add(old Item, at path, by Value) *service.Error {
+	v, ok := at.find(old)
 	switch {
 	case !ok:
-		return i.put(d.path, d.by)
-	case v.kind != d.by.kind:
+		return i.put(at, by)
+	case v.kind != by.kind:
 		return invalid("An operand in the update expression has an incorrect data type")
 	case v.kind == Number:
-		sum, err := v.decimal().plus(d.by.decimal(), false)
+		sum, err := v.decimal().plus(by.decimal(), false)
 		if err != nil {
 			return err
 		}
-		return i.put(d.path, number(sum))
+		return i.put(at, number(sum))
 	}
-	v.set = slices.Clone(v.set)
-	for _, member := range d.by.set {
-		if !slices.Contains(v.set, member) {
-			v.set = append(v.set, member)
+	set := slices.Clone(v.set())
+	for _, member := range by.set() {
+		if !slices.Contains(set, member) {
+			set = append(set, member)
 		}
 	}
-	return i.put(d.path, v)
+	return i.put(at, setOf(v.kind, set))
 }
 
 // subtract takes members out of a set; gone says that none is left.
-func (i Item) subtract(old Item, d delta) (gone bool, err *service.Error) {
-	v, ok := d.path.find(old)
+func (i Item) subtract(old Item, at path, by Value) (gone bool, err *service.Error) {
+	v, ok := at.find(old)
 	switch {
 	case !ok:
 		return false, nil
-	case v.kind != d.by.kind:
+	case v.kind != by.kind:
 		return false, invalid("An operand in the update expression has an incorrect data type")
 	}
-	v.set = slices.DeleteFunc(slices.Clone(v.set), func(member string) bool { return slices.Contains(d.by.set, member) })
-	return len(v.set) == 0, i.put(d.path, v)
+	set := slices.DeleteFunc(slices.Clone(v.set()), func(member string) bool { return slices.Contains(by.set(), member) })
+	return len(set) == 0, i.put(at, setOf(v.kind, set))
 }
 
 // parseUpdate reads an update expression; nil where there is none.
 func parseUpdate(expression *string, s *scope) (*update, *service.Error) {
-	p, err := newParser("UpdateExpression", expression, s)
-	if p == nil || err != nil {
-		return nil, err
-	}
+	return parsed("UpdateExpression", expression, s, (*parser).update)
+}
+
+func (p *parser) update() (_ *update, err *service.Error) {
 	u := &update{}
 	seen := map[string]bool{}
 	for p.peek().kind != endToken {
@@ -278,8 +279,9 @@ func (p *parser) assignment(u *update) *service.Error {
 			return err
 		}
 		for _, s := range [...]source{from, b} {
-			if g, is := s.(given); is && g.path == nil && g.value.kind != Number {
-				return p.wrongType(sign, g.value.kind)
+			g, is := s.(given)
+			if v := p.valueOf(g.operand); is && g.path == nil && v.kind != Number {
+				return p.wrongType(sign, v.kind)
 			}
 		}
 		from = summed{from, b, minus}
@@ -292,8 +294,8 @@ func (p *parser) assignment(u *update) *service.Error {
 func (p *parser) source() (source, *service.Error) {
 	t := p.peek()
 	if t.kind == valueToken {
-		v, err := p.value()
-		return given{operand{value: v}}, err
+		placeholder, err := p.value()
+		return given{operand{placeholder: placeholder}}, err
 	}
 	if t.kind != wordToken || !p.tokens[p.at+1].is("(") {
 		path, err := p.path()
@@ -332,13 +334,13 @@ func (p *parser) delta(section string, to *[]delta) *service.Error {
 	if err != nil {
 		return err
 	}
-	by, err := p.value()
+	placeholder, err := p.value()
 	if err != nil {
 		return err
 	}
-	if !by.isSet() && (section == "DELETE" || by.kind != Number) {
+	if by := p.scope.values[placeholder]; !by.isSet() && (section == "DELETE" || by.kind != Number) {
 		return p.refuse("Incorrect operand type for operator or function; operator: %s, operand type: %s", section, by.kind)
 	}
-	*to = append(*to, delta{path, by})
+	*to = append(*to, delta{path, placeholder})
 	return nil
 }

@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -29,19 +28,44 @@ const (
 type Item map[string]Value
 
 // Value is the value of an attribute. It never changes.
+//
+// Maps of values are most of what a box holds and makes, so it is small: what few values have is
+// behind inner.
 type Value struct {
-	kind   Kind
-	text   string // S; B, its bytes; N, as it is written
-	order  string // N: a text that orders like the number
-	yes    bool   // BOOL
-	set    []string
-	list   []Value
-	fields map[string]Value
+	kind  Kind
+	text  string // S; B, its bytes; N, as it is written
+	inner any    // of the others: bool, []string of a set, []Value, map[string]Value
 }
 
 func text(s string) Value { return Value{kind: String, text: s} }
 
-func number(d decimal) Value { return Value{kind: Number, text: d.String(), order: d.order()} }
+func number(d decimal) Value { return Value{kind: Number, text: d.String()} }
+
+func setOf(kind Kind, members []string) Value { return Value{kind: kind, inner: members} }
+func listOf(elements []Value) Value           { return Value{kind: List, inner: elements} }
+func mapOf(fields map[string]Value) Value     { return Value{kind: Map, inner: fields} }
+
+// yes is what a BOOL says.
+func (v Value) yes() bool {
+	yes, _ := v.inner.(bool)
+	return yes
+}
+
+// set is the members of a set; nil of anything else. So are list and fields.
+func (v Value) set() []string {
+	set, _ := v.inner.([]string)
+	return set
+}
+
+func (v Value) list() []Value {
+	list, _ := v.inner.([]Value)
+	return list
+}
+
+func (v Value) fields() map[string]Value {
+	fields, _ := v.inner.(map[string]Value)
+	return fields
+}
 
 // decimal is the value of a number.
 func (v Value) decimal() decimal {
@@ -52,7 +76,7 @@ func (v Value) decimal() decimal {
 // sortable is a text that orders like the value, for those that have an order: S, N, B.
 func (v Value) sortable() string {
 	if v.kind == Number {
-		return v.order
+		return v.decimal().order()
 	}
 	return v.text
 }
@@ -72,20 +96,18 @@ func (v Value) equal(w Value) bool {
 		return false
 	}
 	switch v.kind {
-	case String, Binary:
+	case String, Binary, Number: // of which one number has one text
 		return v.text == w.text
-	case Number:
-		return v.order == w.order
 	case Bool:
-		return v.yes == w.yes
+		return v.yes() == w.yes()
 	case Null:
 		return true
 	case StringSet, NumberSet, BinarySet:
-		return len(v.set) == len(w.set) && slices.Equal(slices.Sorted(slices.Values(v.set)), slices.Sorted(slices.Values(w.set)))
+		return len(v.set()) == len(w.set()) && slices.Equal(slices.Sorted(slices.Values(v.set())), slices.Sorted(slices.Values(w.set())))
 	case List:
-		return slices.EqualFunc(v.list, w.list, Value.equal)
+		return slices.EqualFunc(v.list(), w.list(), Value.equal)
 	case Map:
-		return maps.EqualFunc(v.fields, w.fields, Value.equal)
+		return maps.EqualFunc(v.fields(), w.fields(), Value.equal)
 	}
 	return false
 }
@@ -110,7 +132,7 @@ func (v Value) size() int {
 		return 1
 	case StringSet, BinarySet, NumberSet:
 		n := 0
-		for _, s := range v.set {
+		for _, s := range v.set() {
 			if v.kind == NumberSet {
 				n += numberSize(s)
 			} else {
@@ -120,13 +142,13 @@ func (v Value) size() int {
 		return n
 	case List:
 		n := 3
-		for _, e := range v.list {
+		for _, e := range v.list() {
 			n += 1 + e.size()
 		}
 		return n
 	case Map:
 		n := 3
-		for name, e := range v.fields {
+		for name, e := range v.fields() {
 			n += 1 + len(name) + e.size()
 		}
 		return n
@@ -170,25 +192,25 @@ func (v Value) plain() any {
 	case Binary:
 		return []byte(v.text)
 	case Bool:
-		return v.yes
+		return v.yes()
 	case Null:
 		return nil
 	case StringSet, NumberSet:
-		return slices.Clone(v.set)
+		return slices.Clone(v.set())
 	case BinarySet:
-		out := make([][]byte, len(v.set))
-		for i, s := range v.set {
+		out := make([][]byte, len(v.set()))
+		for i, s := range v.set() {
 			out[i] = []byte(s)
 		}
 		return out
 	case List:
-		out := make([]any, len(v.list))
-		for i, e := range v.list {
+		out := make([]any, len(v.list()))
+		for i, e := range v.list() {
 			out[i] = e.plain()
 		}
 		return out
 	case Map:
-		return Item(v.fields).plain()
+		return Item(v.fields()).plain()
 	}
 	return nil
 }
@@ -197,5 +219,8 @@ func (v Value) plain() any {
 type key struct{ partition, sort string }
 
 func compareKeys(a, b key) int {
-	return cmp.Or(strings.Compare(a.partition, b.partition), strings.Compare(a.sort, b.sort))
+	if order := strings.Compare(a.partition, b.partition); order != 0 {
+		return order
+	}
+	return strings.Compare(a.sort, b.sort)
 }

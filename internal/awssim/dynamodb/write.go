@@ -112,14 +112,15 @@ const (
 	checked
 )
 
-// prepare parses the expressions of a write.
-func (w *written) prepare(expression *string) (refusal *service.Error) {
+// prepare parses the expressions of a write, unless they are known.
+func (w *written) prepare(known *expressions, expression *string) (refusal *service.Error) {
 	switch w.OnFailure {
 	case "", "NONE", "ALL_OLD":
 	default:
 		return invalid("1 validation error detected: Value '%s' at 'returnValuesOnConditionCheckFailure' failed to satisfy constraint: Member must satisfy enum value set: [ALL_OLD, NONE]", w.OnFailure)
 	}
 	s := w.scope()
+	s.known = known
 	if w.update, refusal = parseUpdate(expression, s); refusal != nil {
 		return refusal
 	}
@@ -144,13 +145,14 @@ func (w *written) locate(t *table) (key, *service.Error) {
 	return t.keyed(w.given)
 }
 
-// try works out what a write makes of what is stored, nil for nothing, and does not store it.
-func (w *written) try(t *table, old *record) (made *record, _ *service.Error) {
+// try works out what a write makes of what is stored under the key that it was located at, nil
+// for nothing, and does not store it.
+func (w *written) try(t *table, k key, old *record) (made *record, _ *service.Error) {
 	var was Item
 	if old != nil {
 		was = old.item
 	}
-	if w.when != nil && !w.when.holds(was) {
+	if w.when != nil && !w.when.holds(was, w.Values) {
 		if w.OnFailure == "ALL_OLD" {
 			return nil, unmet(was)
 		}
@@ -158,20 +160,20 @@ func (w *written) try(t *table, old *record) (made *record, _ *service.Error) {
 	}
 	switch w.kind {
 	case put:
-		return t.recordOf(w.item)
+		return t.recordOf(w.item, k, old)
 	case updated:
 		base := was
 		if base == nil {
 			base = w.given
 		}
 		if w.update == nil {
-			return t.recordOf(base)
+			return t.recordOf(base, k, old)
 		}
-		item, refusal := w.update.apply(base)
+		item, refusal := w.update.apply(base, w.Values)
 		if refusal != nil {
 			return nil, refusal
 		}
-		return t.recordOf(item)
+		return t.recordOf(item, k, old)
 	case removed:
 		return nil, nil
 	case checked:
@@ -187,7 +189,7 @@ type effect struct {
 
 // single does a write that is a request of its own.
 func (d *DynamoDB) single(c *service.Call, name string, w *written, expression *string, ask *wanted) (*effect, error) {
-	if refusal := w.prepare(expression); refusal != nil {
+	if refusal := w.prepare(&d.known, expression); refusal != nil {
 		return nil, refusal
 	}
 	if refusal := ask.checked(); refusal != nil {
@@ -207,7 +209,7 @@ func (d *DynamoDB) single(c *service.Call, name string, w *written, expression *
 		return nil, service.Refuse("TransactionConflictException", "%s", failure.Message)
 	}
 	e := &effect{old: t.get(k)}
-	if e.made, refusal = w.try(t, e.old); refusal != nil {
+	if e.made, refusal = w.try(t, k, e.old); refusal != nil {
 		return nil, refusal
 	}
 	t.write(e.old, e.made, time.Now())

@@ -1,7 +1,11 @@
 package service
 
 import (
+	"fmt"
+	"net/url"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -26,4 +30,114 @@ func TestForm(t *testing.T) {
 	if f.Map("Nothing") != nil || len(f.List("Nothing")) != 0 {
 		t.Error("what is absent is not empty")
 	}
+}
+
+// flat is all parameters of a form, by their whole names.
+func flat(f *Form) map[string]string {
+	all := map[string]string{}
+	var walk func(f *Form, before string)
+	walk = func(f *Form, before string) {
+		for c := f.newest; c != nil; c = c.older {
+			if c.set {
+				all[before+c.name] = c.value
+			}
+			walk(c, before+c.name+".")
+		}
+	}
+	walk(f, "")
+	return all
+}
+
+// agree holds ParseForm to what url.ParseQuery makes of a body.
+func agree(t *testing.T, body string) {
+	t.Helper()
+	f, err := ParseForm([]byte(body))
+	values, wrong := url.ParseQuery(body)
+	if wrong != nil {
+		if err == nil || !strings.HasSuffix(err.Error(), wrong.Error()) {
+			t.Errorf("%.200q: got %v, want %v", body, err, wrong)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("%.200q: %v", body, err)
+	}
+	want := make(map[string]string, len(values))
+	for name, vs := range values {
+		want[name] = vs[len(vs)-1]
+		if !f.Has(name) || f.Text(name) != want[name] {
+			t.Errorf("%.200q: %q is %q, want %q", body, name, f.Text(name), want[name])
+		}
+	}
+	if got := flat(&f); !reflect.DeepEqual(got, want) {
+		t.Errorf("%.200q: got %v, want %v", body, got, want)
+	}
+}
+
+var oddForms = []string{
+	"", "&", "&&a=1&&", "=", "=x", "a", "a=", "a=b=c", "a=1&a=2", "a.b=1&a.b=2&a=3", ".", "..=x", "a..b=1", "a.=1&.a=2",
+	"a;b=1", "a=1;2", "a=1&;&b=2", "%61=%62", "a%2eb=1&a.c=2", "a+b=c+d", "a=%", "a=%4", "a=%4g", "%zz=1", "a=%zz&b=;", "%=1&a=%", "a=%c3%a9", "a=é", "a=%00%ff",
+	"L.member.1=x&L.entry.1=y", "L.member.-1=x&L.member.0=y&L.member.+1=z&L.member.99999999999999999999=w",
+}
+
+func TestFormsAreReadAsURLsQueriesAre(t *testing.T) {
+	for _, body := range oddForms {
+		agree(t, body)
+	}
+}
+
+func FuzzForm(f *testing.F) {
+	for _, body := range oddForms {
+		f.Add(body)
+	}
+	f.Fuzz(agree)
+}
+
+// Numbers are members in their order, whatever the order of the parameters; anything else is none.
+func TestMembersOfLists(t *testing.T) {
+	for _, c := range []struct{ body, want string }{
+		{"L.member.2=b&L.member.1=a", "a b"},
+		{"L.entry.2=b&L.entry.1=a", "a b"},
+		{"L.member.1=a&L.entry.1=b", "a"},
+		{"L.member=x&L.entry.1=b", ""},
+		{"L.member.1=a&L.member.01=b&L.member.+1=c&L.member.x=d&L.member.=e", "a"},
+		{"L.member.10=c&L.member.-1=a&L.member.9=b", "a b c"},
+		{"L.member.1=a&L.member.3=b&L.member.1=c", "c b"},
+	} {
+		f, err := ParseForm([]byte(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range f.List("L") {
+			got = append(got, m.Value())
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: got %v, want %s", c.body, got, c.want)
+		}
+	}
+}
+
+// Many children are found by an index, in whatever order they come and are named again; so a
+// hostile body costs no more than its length.
+func TestFormOfManyChildren(t *testing.T) {
+	for _, n := range []int{fewChildren - 1, fewChildren, fewChildren + 1, 2 * fewChildren, maxParameters} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			names := make([]string, n)
+			for i := range names {
+				names[i] = fmt.Sprintf("L.member.%d.Name=%d", (i*7919)%n, i) // 7,919 is prime
+			}
+			agree(t, strings.Join(names, "&"))
+			f, err := ParseForm([]byte(strings.Join(names, "&")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			members := f.At("L.member")
+			if len(f.List("L")) != n || (members.index != nil) != (n > fewChildren) {
+				t.Errorf("%d members, index: %v", len(f.List("L")), members.index != nil)
+			}
+		})
+	}
+	agree(t, strings.Repeat("a&", maxParameters-1))
+	agree(t, strings.Repeat("a&", maxParameters))
 }

@@ -25,6 +25,7 @@ const maxSize = 256 << 10
 type message struct {
 	id         string
 	body       string
+	sum        [md5.Size]byte // of body; whoever made the message sets it before it is accepted
 	subject    string
 	group      string
 	attributes map[string]sqs.Attribute
@@ -61,13 +62,49 @@ func bodyItem(body string) string {
 
 func publishItems(in *service.Form) []string { return []string{bodyItem(in.Text("Message"))} }
 
-func publishBatchItems(in *service.Form) []string {
-	entries := in.List(entriesField)
-	items := make([]string, len(entries))
-	for i, e := range entries {
-		items[i] = bodyItem(e.Text("Message"))
+type (
+	// batch is a PublishBatch, with what naming its entries and carrying them out both need.
+	batch struct {
+		*service.Form
+		entries []entry
 	}
-	return items
+	entry struct {
+		*service.Form
+		sum [md5.Size]byte // of Message
+	}
+)
+
+func (s *SNS) publishBatchOperation() service.Operation {
+	return service.Operation{
+		Decode: func(r *service.Request) (any, error) {
+			forms := r.Form.List(entriesField)
+			in := &batch{Form: &r.Form, entries: make([]entry, len(forms))}
+			for i, form := range forms {
+				in.entries[i] = entry{form, md5.Sum([]byte(form.Text("Message")))}
+			}
+			return in, nil
+		},
+		Items: func(in any) []string {
+			entries := in.(*batch).entries
+			items := make([]string, len(entries))
+			for i, e := range entries {
+				items[i] = hex.EncodeToString(e.sum[:])
+			}
+			return items
+		},
+		Do: func(ctx context.Context, c *service.Call, in any) (any, error) {
+			return s.publishBatch(ctx, c, in.(*batch))
+		},
+	}
+}
+
+// message reads an entry. On an error it still returns what was read.
+func (e entry) message() (*message, error) {
+	m, err := read(e.Form)
+	if m.sum = e.sum; m.body != e.Text("Message") { // of a MessageStructure, it is a part
+		m.sum = md5.Sum([]byte(m.body))
+	}
+	return m, err
 }
 
 func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*publishOutput, error) {
@@ -78,6 +115,7 @@ func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*
 	if m.size() > maxSize {
 		return nil, invalid("Message too long")
 	}
+	m.sum = md5.Sum([]byte(m.body))
 	s.mu.Lock()
 	t, err := s.topicLocked(in)
 	if err != nil {
@@ -90,31 +128,30 @@ func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*
 	return &publishOutput{m.id}, nil
 }
 
-func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *service.Form) (*publishBatchOutput, error) {
-	entries := in.List(entriesField)
-	if err := checkBatch(entries); err != nil {
+func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *batch) (*publishBatchOutput, error) {
+	if err := checkBatch(in.entries); err != nil {
 		return nil, err
 	}
-	messages := make([]*message, len(entries))
-	errs := make([]error, len(entries))
+	messages := make([]*message, len(in.entries))
+	errs := make([]error, len(in.entries))
 	total := 0
-	for i, e := range entries {
-		messages[i], errs[i] = read(e)
+	for i, e := range in.entries {
+		messages[i], errs[i] = e.message()
 		total += messages[i].size()
 	}
 	if total > maxSize {
 		return nil, service.Refuse("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
 	}
 	s.mu.Lock()
-	t, err := s.topicLocked(in)
+	t, err := s.topicLocked(in.Form)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	out := &publishBatchOutput{}
-	for i, e := range entries {
+	for i, e := range in.entries {
 		id := e.Text("Id")
-		if failure := c.Fails(bodyItem(messages[i].body)); failure != nil && errs[i] == nil {
+		if failure := c.Fails(hex.EncodeToString(messages[i].sum[:])); failure != nil && errs[i] == nil {
 			errs[i] = failure
 		}
 		if errs[i] != nil {
@@ -141,7 +178,7 @@ func failed(id string, err error) failedEntry {
 }
 
 // checkBatch holds a batch to the errors of API_PublishBatch.
-func checkBatch(entries []*service.Form) error {
+func checkBatch(entries []entry) error {
 	if len(entries) == 0 {
 		return service.Refuse("EmptyBatchRequest", "The batch request doesn't contain any entries.")
 	}
@@ -215,8 +252,7 @@ func (m *message) size() int {
 
 // acceptLocked gives a message its id and returns who is to have it.
 func (s *SNS) acceptLocked(t *topic, m *message) []*subscription {
-	sum := md5.Sum([]byte(m.body))
-	key := binary.BigEndian.Uint64(sum[:8])
+	key := binary.BigEndian.Uint64(m.sum[:8])
 	s.bodies[key]++
 	m.id = uuid(s.seed, t.arn, m.body, s.bodies[key])
 	m.sent = time.Now()

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -85,7 +84,7 @@ func (s *SNS) Service() *service.Service {
 			"GetSubscriptionAttributes": service.Action(nil, s.getSubscriptionAttributes),
 			"SetSubscriptionAttributes": service.Action(nil, s.setSubscriptionAttributes),
 			"Publish":                   service.Action(publishItems, s.publish),
-			"PublishBatch":              service.Action(publishBatchItems, s.publishBatch),
+			"PublishBatch":              s.publishBatchOperation(),
 		},
 	}
 }
@@ -188,16 +187,14 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // uuid makes an id that depends on its parts alone.
 func uuid(seed uint64, a, b string, n uint32) string {
-	h := md5.New()
-	var buf [12]byte
-	binary.BigEndian.PutUint64(buf[:], seed)
-	binary.BigEndian.PutUint32(buf[8:], n)
-	h.Write(buf[:])
-	h.Write([]byte(a))
-	h.Write([]byte{0xff})
-	h.Write([]byte(b))
-	id := h.Sum(nil)
+	parts := make([]byte, 0, 12+len(a)+1+len(b))
+	parts = binary.BigEndian.AppendUint64(parts, seed)
+	parts = binary.BigEndian.AppendUint32(parts, n)
+	parts = append(parts, a...)
+	parts = append(parts, 0xff)
+	parts = append(parts, b...)
+	id := sqs.ID(md5.Sum(parts))
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	return id.String()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash"
 	"hash/crc32"
 	"maps"
@@ -27,8 +26,16 @@ type Attribute struct {
 // ID is a message id: the bytes of a UUID.
 type ID [16]byte
 
+// String writes the id as UUIDs are written.
 func (id ID) String() string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	b := make([]byte, 0, 36)
+	for i, part := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return string(b)
 }
 
 // state is where a message is. The set is closed.
@@ -96,16 +103,12 @@ func parseHandle(s string) (h handle, ok bool) {
 // newID makes the id of a message: by seed, queue and body, and the how-manieth of that body
 // it is, so that ids do not depend on the order of concurrent sends.
 func newID(seed uint64, queue string, body [16]byte, occurrence uint32) ID {
-	h := md5.New()
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], seed)
-	h.Write(b[:])
-	h.Write([]byte(queue))
-	h.Write(body[:])
-	binary.BigEndian.PutUint32(b[:4], occurrence)
-	h.Write(b[:4])
-	var id ID
-	h.Sum(id[:0])
+	parts := make([]byte, 0, 160) // more than most take
+	parts = binary.BigEndian.AppendUint64(parts, seed)
+	parts = append(parts, queue...)
+	parts = append(parts, body[:]...)
+	parts = binary.BigEndian.AppendUint32(parts, occurrence)
+	id := ID(md5.Sum(parts))
 	id[6] = id[6]&0x0f | 0x40 // the marks of a random UUID
 	id[8] = id[8]&0x3f | 0x80
 	return id

@@ -10,9 +10,10 @@ import (
 const maxInFlight = 120_000
 
 // queue is one queue. All of it is guarded by SQS's lock, but for what never changes: arn,
-// account, region, name, fifo, created.
+// account, region, name, tag, fifo, created.
 type queue struct {
 	arn, account, region, name string
+	tag                        uint32 // of its receipt handles
 
 	fifo    bool
 	created time.Time
@@ -38,7 +39,7 @@ type queue struct {
 
 func newQueue(region, account, name string, now time.Time) *queue {
 	return &queue{
-		arn: arn(region, account, name), account: account, region: region, name: name,
+		arn: arn(region, account, name), tag: queueTag(arn(region, account, name)), account: account, region: region, name: name,
 		created: now, modified: now, settings: defaults(),
 		messages: map[ID]*message{}, bodies: map[uint64]uint32{},
 		later: newTimeHeap(0, byUntil), ages: newTimeHeap(1, bySent),
@@ -126,7 +127,7 @@ func (s *SQS) deadLettersLocked(q *queue) *queue {
 type wanting struct {
 	n          int
 	visibility time.Duration
-	twice      func(item string, delivery uint32) bool // of service.Call
+	twice      func(item string, delivery uint32) bool // of service.Call; nil: nothing does
 }
 
 // receiveLocked takes visible messages, and before them those that come twice ("Amazon SQS
@@ -150,7 +151,7 @@ func (s *SQS) receiveLocked(q *queue, w wanting, now time.Time) []received {
 		q.hide(m, now.Add(w.visibility))
 		r := q.hand(m, now)
 		got = append(got, r)
-		if w.twice(m.id.String(), m.receipt) {
+		if w.twice != nil && w.twice(m.id.String(), m.receipt) {
 			doubled = append(doubled, r.handle)
 		}
 	}
@@ -171,7 +172,7 @@ func (q *queue) hand(m *message, now time.Time) received {
 	}
 	return received{
 		message: m, count: m.count, first: m.first, source: m.source,
-		handle: handle{id: m.id, number: m.receipt, queue: queueTag(q.arn)},
+		handle: handle{id: m.id, number: m.receipt, queue: q.tag},
 	}
 }
 

@@ -97,7 +97,10 @@ func (s *SQS) receive(ctx context.Context, c *service.Call, in *receiveInput) ([
 		return nil, refusal("OverLimit", "OverLimit", "Too many messages in flight: %d.", q.inFlight)
 	}
 	// Those who wait already come first.
-	w := wanting{n, visibility, c.Twice}
+	w := wanting{n: n, visibility: visibility}
+	if c.Draws != nil {
+		w.twice = c.Twice
+	}
 	if len(q.pollers) == 0 || wait == 0 {
 		if got := s.receiveLocked(q, w, now); len(got) > 0 || wait == 0 {
 			s.wakeLocked(q, now) // what comes twice may be for somebody who waits

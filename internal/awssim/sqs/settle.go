@@ -97,7 +97,7 @@ func (s *SQS) deleteMessage(_ context.Context, c *service.Call, in *deleteInput)
 // not delete (here it never does); deleting what is gone succeeds.
 func (s *SQS) deleteLocked(q *queue, receipt string, now time.Time) error {
 	h, ok := parseHandle(receipt)
-	if !ok || h.queue != queueTag(q.arn) {
+	if !ok || h.queue != q.tag {
 		return badHandle()
 	}
 	q.advance(now)
@@ -179,7 +179,7 @@ func (s *SQS) changeVisibilityBatch(_ context.Context, c *service.Call, in *visi
 // a message that is gone.
 func (q *queue) changeVisibility(receipt string, timeout *int, now time.Time) error {
 	h, ok := parseHandle(receipt)
-	if !ok || h.queue != queueTag(q.arn) {
+	if !ok || h.queue != q.tag {
 		return badHandle()
 	}
 	if timeout == nil {
