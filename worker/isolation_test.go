@@ -36,6 +36,10 @@ type starving struct {
 	mean float64
 	most int
 	span time.Duration // for how long
+	// first is the longest that the first arrival may take, and times how many times as long as
+	// without the backlog those take that come after five seconds.
+	first time.Duration
+	times float64
 }
 
 func emrStep(r *rig, i int) string {
@@ -76,12 +80,15 @@ func starvings() []starving {
 		}
 	}
 	return []starving{
-		{"EMR has a twenty-fifth of its quota", emrStep, iotExecution, quota(awssim.Quota{Rate: 0.02, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute},
-		{"EMR throttles everything", emrStep, iotExecution, quota(awssim.Quota{Rate: 1e-6, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute},
+		{"EMR has a twenty-fifth of its quota", emrStep, iotExecution, quota(awssim.Quota{Rate: 0.02, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute, 2 * time.Second, 1.5},
+		{"EMR throttles everything", emrStep, iotExecution, quota(awssim.Quota{Rate: 1e-6, Burst: 1}), handlers.Accepted, 3, 5, 2 * time.Minute, 2 * time.Second, 1.5},
 		{"Batch answers 503", batchJob("b", "us-east-1"), iotExecution,
-			func(r *rig, on bool) { r.sim.SetDown("batch", on) }, handlers.Cancelled, 10, 20, time.Minute},
+			func(r *rig, on bool) { r.sim.SetDown("batch", on) }, handlers.Cancelled, 10, 20, time.Minute, 2 * time.Second, 1.5},
 		{"Batch answers 503 in one of two regions", batchJob("b", elsewhere), batchJob("a", "us-east-1"),
-			func(r *rig, on bool) { r.sim.SetDownIn("batch", elsewhere, on) }, handlers.Cancelled, 10, 20, time.Minute},
+			func(r *rig, on bool) { r.sim.SetDownIn("batch", elsewhere, on) }, handlers.Cancelled, 10, 20, time.Minute, 2 * time.Second, 1.5},
+		// What hangs says nothing: only five seconds later it is slow.
+		{"Batch does not answer", batchJob("b", "us-east-1"), iotExecution,
+			func(r *rig, on bool) { r.sim.SetHang("batch", on) }, handlers.Cancelled, 10, 20, time.Minute, 5 * time.Second, 3},
 	}
 }
 
@@ -140,6 +147,9 @@ func isolated(s *awssim.Options, w *worker.Options) {
 func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
 	for _, s := range starvings() {
 		t.Run(s.name, func(t *testing.T) {
+			if s.first > 2*time.Second && os.Getenv(atFullSize) == "" {
+				t.Skipf("NOT TESTED: %s=1 runs it: so small a window is not over its quota before it is found out", atFullSize)
+			}
 			var alone time.Duration
 			window := func(_ *awssim.Options, w *worker.Options) { w.MaxInFlight = starvedMost / 2 }
 			inBubble(t, func(r *rig) { _, alone = r.arrive(s, s.span) }, isolated, window)
@@ -152,7 +162,7 @@ func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
 				r.send(bodies...)
 				first, late := r.arrive(s, s.span)
 				t.Logf("first after %s; p99 from 5 s on %s, and %s without the backlog", first, late, alone)
-				most := 2 * time.Second
+				most := s.first
 				if os.Getenv(atFullSize) == "" {
 					// So small a window is two calls of EMR's, which are let wait for 5 s (window.go).
 					most = 6 * time.Second
@@ -160,8 +170,8 @@ func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
 				if first > most {
 					t.Errorf("the first behind the backlog took %s, want at most %s", first, most)
 				}
-				if late > alone*3/2 {
-					t.Errorf("p99 is %s behind the backlog and %s without: want at most 1.5 times that", late, alone)
+				if late.Seconds() > alone.Seconds()*s.times {
+					t.Errorf("p99 is %s behind the backlog and %s without: want at most %.1f times that", late, alone, s.times)
 				}
 				s.starve(r, false)
 				ended := time.Now()

@@ -413,12 +413,17 @@ func (r *road) stop(ctx context.Context, j *journey, why error) {
 		return
 	}
 	delay := time.Duration(0)
-	if crowded := errors.Is(why, errCrowded); crowded || errors.Is(why, errPatience) {
-		if delay = j.place.absence(crowded); delay == 0 {
+	crowded := errors.Is(why, errCrowded)
+	if crowded || errors.Is(why, errPatience) {
+		switch delay = j.place.absence(crowded); {
+		case delay > 0:
+		case crowded: // its lane has no limit
+			delay = soon
+		default:
 			delay = releaseDelay(j.lease)
 		}
-		if left, bounded := timeLeft(time.Now(), j.command.ExpiresAt, j.giveUp); bounded && left > 0 {
-			delay = min(delay, left)
+		if left, bounded := timeLeft(time.Now(), j.command.ExpiresAt, j.giveUp); bounded {
+			delay = max(min(delay, left), 0)
 		}
 	}
 	if err := r.memory.release(ctx, j.token, j.progress()); err != nil {

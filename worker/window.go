@@ -214,9 +214,12 @@ func (w *window) absenceLocked(h *holding, o outlook) time.Duration {
 
 // supplyLanes takes messages back for lanes that have too little to do.
 func (w *window) supplyLanes() {
+	type want struct {
+		of *holding
+		n  int
+	}
+	var wants []want
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.supply = nil
 	now := time.Now()
 	room, some := w.common-w.held, false
 	for _, h := range w.holdings {
@@ -225,18 +228,25 @@ func (w *window) supplyLanes() {
 		}
 		some = true
 		o := w.outlookLocked(h, nil)
-		// A lane without limit has what it holds done at once.
-		enough := min(o.Pace*(o.Round+soon).Seconds(), float64(w.common))
-		want := min(int(enough)-len(h.stays), room)
-		if o.down > 0 || want <= 0 {
-			continue
+		// No more than would be let in; and a lane without limit has what it holds done at once.
+		enough := min(o.Pace*min(o.Round+soon, w.patience*9/10).Seconds(), float64(w.common))
+		if n := min(int(enough)-len(h.stays), room); o.down == 0 && n > 0 {
+			wants = append(wants, want{h, n})
+			room -= n
 		}
-		taken := w.recall(h.key, want)
-		h.away.remove(taken, now)
-		h.recalled += taken
-		room -= taken
 	}
-	if some {
+	w.mu.Unlock()
+	for i := range wants {
+		wants[i].n = w.recall(wants[i].of.key, wants[i].n)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, taken := range wants {
+		taken.of.away.remove(taken.n, now)
+		taken.of.recalled += taken.n
+	}
+	w.supply = nil
+	if some && !w.closed {
 		w.supply = time.AfterFunc(supplyEvery, w.supplyLanes)
 	}
 }

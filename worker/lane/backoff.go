@@ -37,7 +37,8 @@ func backoff(n int) time.Duration {
 // goes on at the speed of its quotas.
 type breaker struct {
 	failed  int
-	since   time.Time     // when it opened
+	since   time.Time     // when it opened, first of all where it never stayed closed for lastGap
+	closed  time.Time     // when it closed last
 	gap     time.Duration // before the next probe
 	probeAt time.Time
 }
@@ -62,10 +63,13 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 	switch {
 	case answered:
 		closed = b.open()
-		*b = breaker{}
+		if closed {
+			b.closed = now
+		}
+		b.failed, b.gap, b.probeAt = 0, 0, time.Time{}
 	case b.open() && !probe:
 	default:
-		if b.failed++; b.failed == downAfter {
+		if b.failed++; b.failed == downAfter && (b.since.IsZero() || now.Sub(b.closed) > lastGap) {
 			b.since = now
 		}
 		if b.open() {

@@ -84,8 +84,8 @@ type Lane[T any] struct {
 	used     meter         // requests begun
 	done     meter         // requests that were answered and not throttled, since busy
 	busy     time.Time     // since when there is work without a pause, and the service is not down
-	ended    time.Time     // when a request ended last
-	took     time.Duration // what requests take, each new one counting for an eighth
+	ended    time.Time     // when a request was answered last
+	took     time.Duration // what answers take, each new one counting for an eighth
 	breaker  breaker
 }
 

@@ -33,13 +33,11 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 		}
 		l.rotateLocked(now)
 		next := l.startLocked(k.cut(l.o.Max), g, now)
-		switch {
-		case next == nil:
-		case first == nil:
+		if first == nil {
 			first = next
-		default:
-			l.wg.Go(func() { l.work(next) })
+			continue
 		}
+		l.wg.Go(func() { l.work(next) })
 	}
 	l.setTimerLocked(now)
 	return first
@@ -61,6 +59,7 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 	at, most, able := 0, 0.0, 0
 	for i := 0; i < len(l.ring) && able < candidates; i++ {
 		k := l.ring[i]
+		k.dropEmptyPieces()
 		if k.live == 0 && len(k.pieces) == 0 {
 			l.ring = slices.Delete(l.ring, i, i+1)
 			k.inRing = false
@@ -106,13 +105,9 @@ type request[T any] struct {
 	began    time.Time
 }
 
-// startLocked counts a batch as under way; nil: there is nothing left in it.
+// startLocked counts a batch as under way.
 func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) *request[T] {
 	k := b.key
-	if len(b.shares) == 0 {
-		l.forgetLocked(k)
-		return nil
-	}
 	k.inFlight++
 	l.inFlight++
 	b.paced, b.blame, b.probe = g.paced, g.blame, l.breaker.begin(began)
@@ -150,8 +145,6 @@ func (l *Lane[T]) endLocked(r *request[T], verdicts []Verdict, panicked *PanicEr
 	r.key.inFlight--
 	l.inFlight--
 	now := time.Now()
-	l.ended = now
-	l.took += (now.Sub(r.began) - l.took) / 8
 	t := l.judgeLocked(r.batch, verdicts, panicked, now)
 	l.spentLocked(r.batch, r.reserved, now, t)
 	if t.asked > 0 && l.breaker.note(now, r.probe, t.unavailable < t.asked) {
@@ -159,9 +152,19 @@ func (l *Lane[T]) endLocked(r *request[T], verdicts []Verdict, panicked *PanicEr
 		l.hastenLocked(now)
 	}
 	if t.answered > 0 {
-		l.done.add(now)
+		l.answeredLocked(now, now.Sub(r.began))
 	}
 	l.forgetLocked(r.key)
+}
+
+// answeredLocked takes in that a request was answered, and how long that took.
+func (l *Lane[T]) answeredLocked(now time.Time, took time.Duration) {
+	l.done.add(now)
+	if l.ended.IsZero() {
+		l.took = took
+	}
+	l.ended = now
+	l.took += (took - l.took) / 8
 }
 
 func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *PanicError) {

@@ -55,13 +55,14 @@ func (l *Lane[T]) Stats() Stats {
 // longest bounds what Wait returns.
 const longest = 24 * time.Hour
 
-// manyKeys is the number of keys from which on Wait no longer looks at each.
+// manyKeys is the number of keys beyond which not each is looked at: so many stand for all.
 const manyKeys = 256
 
 // Wait says in how long a request would begin that takes an item of this key added now, and 0
 // where nothing is in its way: after those that have their turn before, at the rate of the
 // emptiest quota; and where the lane has been busy for longer than it takes to measure, not faster
 // than it really went, be it for quotas that other lanes use too, or because the service is slow.
+// Where nothing has come back for longer, it is that time: the service hangs, or takes its time.
 // It is at most a day. While the service is down (Down) nobody knows, and it means nothing.
 func (l *Lane[T]) Wait(key string) time.Duration {
 	l.mu.Lock()
@@ -74,47 +75,65 @@ func (l *Lane[T]) Wait(key string) time.Duration {
 			waited = now.Sub(l.made) - k.waiting[0].since
 		}
 	}
-	before := float64(mine - 1)
-	if mine == 1 && len(l.keys) > manyKeys {
-		before += float64(len(l.keys)) // a turn for each, though some may only be in a request
-	} else {
-		for _, k := range l.keys { // keys take turns
-			if k.key != key {
-				before += float64(min(l.requestsLocked(k, 0), mine))
-			}
+	before, seen := 0.0, 0
+	for _, k := range l.keys { // keys take turns
+		if seen == manyKeys {
+			break
+		}
+		seen++
+		if k.key != key {
+			before += float64(min(l.requestsLocked(k, 0), mine))
 		}
 	}
+	if seen > 0 {
+		before *= float64(len(l.keys)) / float64(seen)
+	}
+	before += float64(mine - 1)
 	var wait float64
 	if rate, tokens := l.allowed(); rate > 0 {
 		wait = max(0, before+1-max(0, tokens)) / rate
 	}
-	if busy := now.Sub(l.busy); min(waited, busy) > lately {
+	if busy := now.Sub(l.busy); min(waited, busy) > measured {
 		wait = max(wait, before/l.done.since(now, busy))
 	}
+	if l.inFlight > 0 {
+		// Nothing has come back for as long: it may be as long again.
+		wait = max(wait, now.Sub(later(l.ended, l.busy)).Seconds())
+	}
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 const (
 	// rounds of full requests, each as many as may be under way, are plenty.
 	rounds = 4
-	// quick is what a request takes at most in a lane that is served soon.
-	quick = 250 * time.Millisecond
+	// quick is what a request takes at most in a lane with plenty: its places are free so soon again
+	// that thousands of requests are done in a few seconds.
+	quick = 50 * time.Millisecond
+	// soonDone is the longest that all that is plenty may take.
+	soonDone = 5 * time.Second
 )
 
 // Plenty reports whether more work would only wait: full requests stand ready, neither tokens nor
-// the service keep them back, and those under way make place for all of them within a second.
+// the service keep them back, and those under way make place for all of them within five seconds.
 func (l *Lane[T]) Plenty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if l.breaker.open() || l.grant.at.After(now) || l.took > quick || now.Sub(l.ended) > quick || len(l.keys) > manyKeys {
+	if l.breaker.open() || l.grant.at.After(now) || l.took > quick || now.Sub(l.ended) > 2*quick || len(l.keys) > manyKeys {
 		return false
 	}
 	ready := 0
 	for _, k := range l.keys {
 		ready += k.live / l.o.Max
 	}
-	return ready >= rounds*l.o.InFlight
+	return ready >= rounds*l.o.InFlight && time.Duration(ready/l.o.InFlight)*l.took <= soonDone
 }
 
 // Outlook says at which pace a lane goes.
@@ -134,7 +153,7 @@ func (l *Lane[T]) Outlook(times float64) Outlook {
 		rate = math.Inf(1)
 	}
 	now := time.Now()
-	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > lately {
+	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > measured {
 		rate = min(rate, l.done.since(now, busy))
 	}
 	most := float64(l.o.Max)
@@ -196,6 +215,8 @@ func (l *Lane[T]) allowed() (rate, tokens float64) {
 const (
 	// lately is the time in which what is told as used now loses two thirds of its weight.
 	lately = 10 * time.Second
+	// measured is the time from which on how fast the lane went is taken for how fast it goes.
+	measured = 2 * time.Second
 	// steadily is the same for what Wait measures, where a request a minute is to be seen too.
 	steadily = time.Minute
 )

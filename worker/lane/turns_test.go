@@ -101,17 +101,52 @@ func TestAHangingServiceIsNotPlenty(t *testing.T) {
 		s := &service{latency: 10 * time.Millisecond}
 		l := New(Options[string]{Max: 1, InFlight: 2, Run: s.run})
 		defer l.Close()
-		go l.Do(t.Context(), items("k", 10_000)...)
+		go l.Do(t.Context(), items("k", 900)...)
 		time.Sleep(time.Second)
 		if !l.Plenty() {
-			t.Fatal("thousands wait for two places, and it is not plenty")
+			t.Fatal("hundreds wait for two places, and it is not plenty")
 		}
 		s.mu.Lock()
 		s.latency = time.Hour
 		s.mu.Unlock()
-		time.Sleep(quick + 20*time.Millisecond)
+		time.Sleep(2*quick + 20*time.Millisecond)
 		if l.Plenty() {
-			t.Error("nothing has come back for a quarter of a second, and it is plenty")
+			t.Error("nothing has come back for a while, and it is plenty")
+		}
+	})
+}
+
+// What is asked of a lane whose service hangs is told to take as long as nothing came back.
+func TestAHangingServiceIsNotSoon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{latency: time.Hour}
+		l := New(Options[string]{Max: 50, Run: s.run})
+		defer l.Close()
+		go l.Do(t.Context(), items("k", 10)...)
+		for _, after := range []time.Duration{time.Second, 10 * time.Second} {
+			time.Sleep(after)
+			if got := l.Wait("k"); got < after || got > 12*time.Second {
+				t.Errorf("wait is %s after %s more without an answer", got, after)
+			}
+		}
+	})
+}
+
+// Where keys are many, a look at some of them tells about all.
+func TestWaitBehindManyKeys(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const keys, rate = 5000, 10
+		s := &service{latency: time.Millisecond}
+		l := New(Options[string]{Max: 10, Quotas: []*Quota{NewQuota(rate, 1)}, Run: s.run})
+		defer l.Close()
+		for i := range keys {
+			go l.Do(t.Context(), item(fmt.Sprint("key ", i), "a"))
+		}
+		synctest.Wait()
+		for _, key := range []string{"a new one", fmt.Sprint("key ", keys-1)} {
+			if got := l.Wait(key).Seconds(); got < 0.95*keys/rate || got > 1.05*keys/rate {
+				t.Errorf("%s waits %.0f s, want %d", key, got, keys/rate)
+			}
 		}
 	})
 }

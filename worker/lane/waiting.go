@@ -162,14 +162,25 @@ func (l *Lane[T]) putBackLocked(k *keyed[T], shares []*share[T]) {
 	}
 }
 
-// cut takes the next request's shares, up to most of them; none where all of a piece's were
-// withdrawn.
+// dropEmptyPieces drops the pieces at the head of which everything was withdrawn.
+func (k *keyed[T]) dropEmptyPieces() {
+	for len(k.pieces) > 0 {
+		b := k.pieces[0]
+		b.shares = slices.DeleteFunc(b.shares, func(s *share[T]) bool { return len(s.entries) == 0 })
+		if len(b.shares) > 0 {
+			return
+		}
+		k.pieces[0] = nil
+		k.pieces = k.pieces[1:]
+	}
+}
+
+// cut takes the next request's shares, up to most of them. There are some.
 func (k *keyed[T]) cut(most int) *batch[T] {
 	if len(k.pieces) > 0 {
 		b := k.pieces[0]
 		k.pieces[0] = nil
 		k.pieces = k.pieces[1:]
-		b.shares = slices.DeleteFunc(b.shares, func(s *share[T]) bool { return len(s.entries) == 0 })
 		return b
 	}
 	b := &batch[T]{key: k, shares: make([]*share[T], 0, min(most, k.live))}

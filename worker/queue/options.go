@@ -89,7 +89,7 @@ const (
 	// requestTimeout bounds every request; a poll has its WaitTime on top. SQS answers in tens
 	// of milliseconds, so ten seconds without an answer is a broken connection.
 	requestTimeout = 10 * time.Second
-	// wide is the window from which on a poll waits until it may ask for a full batch.
+	// wide is the window from which on no poll begins while fewer places than a full batch's are free.
 	wide = 10 * batchMax
 	// plentyAgain is how soon Plenty is asked again.
 	plentyAgain = 100 * time.Millisecond

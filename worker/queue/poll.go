@@ -89,6 +89,9 @@ func (s *Subscriber) scheduleLocked() {
 	if s.intake.Err() != nil || !s.gateOpenLocked() || s.plentyLocked() {
 		return
 	}
+	if s.o.MaxInFlight >= wide && s.o.MaxInFlight-len(s.held)-s.reserved < batchMax {
+		return // a full receive is worth the wait for a few places
+	}
 	candidates, unpolled := s.candidatesLocked()
 	for _, sub := range candidates {
 		for sub.open < sub.want {
@@ -102,9 +105,6 @@ func (s *Subscriber) scheduleLocked() {
 				// Near the window's edge one poll a queue is enough: many small receives
 				// would cost more than they bring.
 				break
-			}
-			if n < batchMax && s.o.MaxInFlight >= wide {
-				return // a full receive is worth the wait for a few places
 			}
 			if n <= 0 {
 				return

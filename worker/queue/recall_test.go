@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,53 @@ func TestPlentyHoldsBackPolls(t *testing.T) {
 		advance(time.Second)
 		ack(c.take(), 100, t)
 	})
+}
+
+// What is remembered is bounded, and what has come back makes place for what is put off later.
+func TestAwayForgetsWhatCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a away
+		add := func(n int, named string) {
+			for i := range n {
+				a.add(released{key: messageKey{"q", fmt.Sprint(named, i)}, until: time.Now().Add(15 * time.Minute), group: i % 3})
+			}
+		}
+		add(awayMost+10, "first")
+		if len(a.byID) != awayMost {
+			t.Errorf("%d remembered, want %d", len(a.byID), awayMost)
+		}
+		time.Sleep(time.Hour)
+		add(1000, "later")
+		add(1000, "later") // each was received and put off again
+		if n := len(a.takeSome(0, 10_000)); n != 334 {
+			t.Errorf("%d of a third of 1,000 taken back", n)
+		}
+		if n := len(a.take()); n != 666 {
+			t.Errorf("%d of the others taken back, want 666", n)
+		}
+	})
+}
+
+// Queues that share a window are polled, however many they are and whatever of it is held.
+func TestManyQueuesShareAWindow(t *testing.T) {
+	for _, c := range []struct{ window, queues, held int }{{100, 11, 0}, {100, 4, 75}, {400, 12, 300}} {
+		virtual(t, awssim.Options{}, func(w *world) {
+			s := w.subscriber(w.client, Options{MaxInFlight: c.window, MaxHold: 2 * time.Hour})
+			first := w.create("first")
+			held := collect(w.subscribe(s, first))
+			for i := range c.queues - 1 {
+				collect(w.subscribe(s, w.create(fmt.Sprint("queue-", i))))
+			}
+			w.send(first, c.held)
+			advance(2 * time.Minute)
+			held.take()
+			w.send(first, 5)
+			advance(10 * time.Minute)
+			if got := len(held.take()); got != 5 {
+				t.Errorf("%+v: %d of 5 more messages in ten minutes, %d polls open", c, got, s.Stats().OpenPolls)
+			}
+		})
+	}
 }
 
 // A window that is not small waits for places enough for a full receive.

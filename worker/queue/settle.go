@@ -56,7 +56,7 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 		}) {
 			s.stats.released.Add(1)
 			if v.timeout > recallable && s.o.Strays == nil {
-				s.away.add(messageKey{l.QueueURL, l.MessageID}, released{r, v.receipt, time.Now().Add(v.timeout), how.group})
+				s.away.add(released{messageKey{l.QueueURL, l.MessageID}, r, v.receipt, time.Now().Add(v.timeout), how.group})
 			}
 		}
 	case burying:
