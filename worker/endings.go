@@ -169,7 +169,7 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 		r.again(ctx, l, claim.Outcome)
 		return
 	case ledger.Held:
-		l.Release(time.Until(claim.Until))
+		l.Release(untilFree(claim))
 		return
 	case ledger.OtherContent:
 		// SQS gives no two messages one id, so this is not the body that was claimed before.

@@ -159,11 +159,17 @@ func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command) (c
 	case ledger.Ended:
 		r.again(ctx, l, claim.Outcome)
 	case ledger.Held:
-		l.Release(time.Until(claim.Until))
+		l.Release(untilFree(claim))
 	case ledger.OtherContent:
 		r.invalid(ctx, l, reused(c))
 	}
 	return claim, true
+}
+
+// untilFree is the time until the holder's lease ends, and a second at least: its clock may be
+// another one.
+func untilFree(held ledger.Claim) time.Duration {
+	return max(time.Until(held.Until), time.Second)
 }
 
 // cancel brings every target of a command to its end, or says why that has to wait.

@@ -26,6 +26,14 @@ const (
 	ledgerRule = "ledger:*" // the rule for its calls
 )
 
+// What may befall a call of a ledger that is a file, in [history.Befell].
+const (
+	befellDown   = "down"
+	befellLate   = "late"
+	befellUndone = "undone"
+	befellUntold = "untold"
+)
+
 var errLedger = errors.New("the ledger does not answer")
 
 // journal is what all books write down, and what befalls them together.
@@ -33,10 +41,13 @@ type journal struct {
 	rule *rule
 	seed uint64
 
-	mu    sync.Mutex
-	down  bool
-	steps []step
-	seen  map[string]uint64
+	mu       sync.Mutex
+	down     bool
+	steps    []step
+	receipts []receipt
+	endings  []ending
+	befell   map[string]int
+	seen     map[string]uint64
 }
 
 func (j *journal) setDown(down bool) {
@@ -57,6 +68,7 @@ func (j *journal) draw(operation, key string) (undone, untold bool, late time.Du
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.down {
+		j.befell[befellDown]++
 		return true, true, 0
 	}
 	if j.rule == nil {
@@ -69,9 +81,16 @@ func (j *journal) draw(operation, key string) (undone, untold bool, late time.Du
 	j.seen[name]++
 	if dice.Float64() < j.rule.Late {
 		late = j.rule.LateBy
+		j.befell[befellLate]++
 	}
 	undone = dice.Float64() < j.rule.Unsent+j.rule.Broken
 	untold = undone || dice.Float64() < j.rule.Doubtful+j.rule.Lost
+	switch {
+	case undone:
+		j.befell[befellUndone]++
+	case untold:
+		j.befell[befellUntold]++
+	}
 	return undone, untold, late
 }
 
@@ -80,6 +99,9 @@ type book struct {
 	ledger.Ledger
 	*process
 	*journal
+	// skew is by how much the ledger's clock is ahead of the one that the worker's own code reads in
+	// the world. Both are one clock outside of it.
+	skew time.Duration
 }
 
 // call makes one call of the ledger under what befalls process and journal. It returns false
@@ -103,6 +125,9 @@ func (b book) call(ctx context.Context, operation, key string, do func(silent bo
 func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c ledger.Claim, err error) {
 	told := b.call(ctx, opClaim, e.Key, func(silent bool) {
 		if c, err = b.Ledger.Claim(ctx, e, lease); err == nil {
+			if c.State == ledger.Held {
+				c.Until = c.Until.Add(-b.skew)
+			}
 			s := step{Worker: b.name, Operation: opClaim, Key: e.Key, Number: c.Token.Number, State: c.State, Resumed: c.Resumed, Silent: silent || b.isDead()}
 			if c.State == ledger.Claimed && c.Resumed {
 				s.Progress = &c.Progress

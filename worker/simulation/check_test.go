@@ -29,6 +29,7 @@ func check(h *history) []string {
 	}
 	c.memory()
 	c.shut()
+	c.stopped()
 	slices.Sort(c.found)
 	return slices.Compact(c.found)
 }
@@ -44,8 +45,11 @@ type checker struct {
 	events  map[string][]event // by event id, in the order of their publication
 	stored  map[string][]step  // what was completed, by event id
 	calls   map[string][]awssim.Record
+	denied  map[string]bool            // the items of requests that AWS denied
 	deletes map[string][]awssim.Record // by message
 	orders  map[string]order           // those that call, by key
+	told    map[string][]step          // what the ledger took of progress, by key
+	lives   map[string]life            // by worker
 	found   []string
 }
 
@@ -57,11 +61,16 @@ func newChecker(h *history) *checker {
 	c := &checker{
 		history: h, events: map[string][]event{}, stored: map[string][]step{},
 		calls: map[string][]awssim.Record{}, deletes: map[string][]awssim.Record{},
-		orders: map[string]order{},
+		orders: map[string]order{}, denied: map[string]bool{}, told: map[string][]step{}, lives: map[string]life{},
 	}
 	for _, o := range h.Plan.Commands {
 		if o.Kind == plain || o.Kind == expires {
 			c.orders[o.ID] = o
+		}
+	}
+	for slot, lives := range h.Plan.Slots {
+		for i, l := range lives {
+			c.lives[nameOf(slot, i)] = l
 		}
 	}
 	for _, p := range h.Outcomes {
@@ -78,20 +87,38 @@ func newChecker(h *history) *checker {
 			id := outcome.EventID(s.Key)
 			c.stored[id] = append(c.stored[id], s)
 		}
+		if s.Progress != nil && !s.Fenced && !s.Maybe {
+			c.told[s.Key] = append(c.told[s.Key], s)
+		}
 	}
+	cancels := slices.Collect(maps.Values(calling))
 	for _, r := range h.Requests {
-		switch r.Operation {
-		case "CancelJobs", "CancelSteps", "CancelJobExecution", "RequestCancelWorkflowExecution", "CancelDataRepositoryTask":
-			for _, item := range r.Items {
-				c.calls[item] = append(c.calls[item], r)
-			}
-		case "DeleteMessage", "DeleteMessageBatch":
-			for _, item := range r.Items {
+		for _, item := range r.Items {
+			switch {
+			case r.Fault == awssim.Denied && slices.Contains(planes, r.Service):
+				c.denied[item] = true
+			case r.Operation == "DeleteMessage", r.Operation == "DeleteMessageBatch":
 				c.deletes[item] = append(c.deletes[item], r)
+			}
+			if slices.Contains(cancels, r.Operation) {
+				c.calls[item] = append(c.calls[item], r)
 			}
 		}
 	}
 	return c
+}
+
+// callsOf are the cancelling requests that name a target.
+func (c *checker) callsOf(t target) (all []awssim.Record) {
+	for _, item := range t.items() {
+		all = append(all, c.calls[item]...)
+	}
+	return all
+}
+
+// wasDenied: AWS denied a request that names a target, be it a cancel or a read.
+func (c *checker) wasDenied(t target) bool {
+	return slices.ContainsFunc(t.items(), func(item string) bool { return c.denied[item] })
 }
 
 // carriedOut is whether a request had, or may have had, its effect.
@@ -208,61 +235,6 @@ func (c *checker) burials() {
 	}
 }
 
-// order: a message is deleted after its outcome was published, and what that says is true.
-func (c *checker) order(s sent) {
-	o := c.Plan.Commands[s.Order]
-	id := c.answer(s)
-	if id == "" {
-		c.fault("%s, message %s: lost, it has no outcome", o.ID, s.Message)
-		return
-	}
-	e := c.events[id][0]
-	for _, d := range c.deletes[s.Message] {
-		if carriedOut(d) && d.Began.Before(e.At) {
-			c.fault("%s, message %s: deleted at %s, and its outcome was published at %s", o.ID, s.Message, clock(d.Began), clock(e.At))
-		}
-	}
-	if o.Kind == garbage || o.Kind == reuse && e.Data.Status == handlers.Invalid {
-		if e.Data.Status != handlers.Invalid {
-			c.fault("message %s: %s came to %s", s.Message, o.Body, e.Data.Status)
-		}
-		return
-	}
-	if o.Kind == reuse && len(o.Targets) == 0 {
-		if e.Data.Status != handlers.NotFound && !c.mayGiveUp() {
-			c.fault("%s: came to %s, and there is no such job", o.ID, e.Data.Status)
-		}
-		return
-	}
-	c.whole(o, e)
-	if len(e.Data.Targets) != len(o.Targets) {
-		c.fault("%s: %d targets in the outcome, %d in the command", o.ID, len(e.Data.Targets), len(o.Targets))
-		return
-	}
-	for i, told := range e.Data.Targets {
-		c.truth(o, c.Plan.Targets[o.Targets[i]], c.Ends[o.Targets[i]], told)
-	}
-}
-
-// whole: what the outcome says of the command is what its targets come to, and time ran out where it
-// says so.
-func (c *checker) whole(o order, e event) {
-	status, verdict, counts := outcome.Of(e.Data.Targets)
-	if e.Data.Status == handlers.Denied {
-		verdict = e.Data.Verdict // a target does not say whether AWS or policy denied it
-	}
-	if e.Data.Status != status || e.Data.Verdict != verdict || !maps.Equal(e.Data.Counts, counts) {
-		c.fault("%s: says %s, %s, %v, and its targets come to %s, %s, %v", o.ID, e.Data.Status, e.Data.Verdict, e.Data.Counts, status, verdict, counts)
-	}
-	if e.Data.Status == handlers.Expired && e.Data.FinishedAt.Before(o.Expires) {
-		c.fault("%s: expired at %s, and its expiresAt is %s", o.ID, clock(e.Data.FinishedAt), clock(o.Expires))
-	}
-	age := e.Data.FinishedAt.Sub(e.Data.EnqueuedAt)
-	if c.Plan.MaxReceives >= 100 && e.Data.Code == outcome.CodeGaveUp && age < c.Plan.GiveUp {
-		c.fault("%s: given up at an age of %s, and the plan says %s", o.ID, age, c.Plan.GiveUp)
-	}
-}
-
 // shut: a worker that could not publish receives nothing until the topic is back.
 func (c *checker) shut() {
 	const notice = 2 * time.Second
@@ -284,59 +256,6 @@ func (c *checker) shut() {
 			}
 		}
 	}
-}
-
-// mayGiveUp: the plan lets time, or receives, run out.
-func (c *checker) mayGiveUp() bool {
-	return c.Plan.GiveUp > 0 || c.Plan.MaxReceives < 100
-}
-
-// truth: a target's status is one that its fate allows, and claims no more than was done.
-func (c *checker) truth(o order, t target, end end, told outcome.Target) {
-	item := t.ID
-	calls := slices.Concat(c.calls[item], c.calls[t.Group+"/"+t.ID], c.calls[t.ID+"/"+t.Group])
-	done := slices.ContainsFunc(calls, carriedOut)
-	ok := false
-	switch told.Status {
-	case handlers.Cancelled:
-		// After a call that was never answered, or was only about to be made when its worker died,
-		// the target of somebody else's cancel cannot be told from one of ours: it was seen to have
-		// stopped by a cancel.
-		ok = done && t.Fate == alive && end.Stopped || t.Fate == cancelled && c.mayHaveCalled(o.ID)
-	case handlers.Accepted:
-		ok = done && (t.Fate == alive || o.Kind == expires || c.mayGiveUp())
-	case handlers.AlreadyCancelled:
-		ok = t.Fate == cancelled || t.Fate == alive && t.Shared && end.Stopped
-	case handlers.AlreadyEnded:
-		ok = t.Fate == ended
-	case handlers.NotCancellable:
-		ok = t.Fate == running
-	case handlers.NotFound:
-		ok = t.Fate == unknown
-	case handlers.Expired:
-		ok = o.Kind == expires && (t.Shared || !done)
-	case handlers.DryRun:
-		ok = o.Kind == dry && (t.Shared || !done)
-	case handlers.Denied:
-		ok = o.Kind == foreign && (t.Shared || !done)
-	case handlers.Failed:
-		ok = o.Kind == expires && told.Code == "Expired" || c.mayGiveUp() && told.Code == outcome.CodeGaveUp
-	case handlers.Conflict, handlers.Invalid, handlers.Aborted, handlers.Partial:
-	}
-	switch kept := told.Status == handlers.DryRun || told.Status == handlers.Denied; {
-	case o.Kind != dry && o.Kind != foreign:
-	case done && !t.Shared, !kept && told.Status != handlers.Failed:
-		ok = false
-	}
-	if !ok {
-		c.fault("%s (%s): %s %s was %s, is %q (stopped: %t), calls carried out: %t, and the outcome says %s %s %q",
-			o.ID, o.Kind, t.Service, t.ID, t.Fate, end.State, end.Stopped, done, told.Status, told.Code, told.Message)
-	}
-}
-
-// mayHaveCalled: a worker wrote down that it would call.
-func (c *checker) mayHaveCalled(key string) bool {
-	return slices.ContainsFunc(c.Steps, func(s step) bool { return s.Operation == opProgress && s.Key == key && !s.Fenced && s.Progress.Begun })
 }
 
 // memory: what a worker knew when it released a command is in the ledger, and no call is made
@@ -362,7 +281,7 @@ func (c *checker) memory() {
 
 // known checks one target that one command alone names.
 func (c *checker) known(key string, t target, claims map[string]map[string][]step) {
-	calls := slices.Concat(c.calls[t.ID], c.calls[t.Group+"/"+t.ID], c.calls[t.ID+"/"+t.Group])
+	calls := c.callsOf(t)
 	for _, r := range calls {
 		claim, ok := newest(claims[r.Caller][key], r.Began)
 		if !ok {
@@ -372,7 +291,7 @@ func (c *checker) known(key string, t target, claims map[string]map[string][]ste
 		if over, ok := c.over(claim); ok && r.Began.After(over) {
 			c.fault("%s: %s was called at %s by %s, whose claim was over at %s", key, t.ID, clock(r.Began), r.Caller, clock(over))
 		}
-		if o := c.orders[key]; o.Kind == expires && r.Began.After(o.Expires.Add(time.Second)) && !c.pauses() {
+		if o := c.orders[key]; o.Kind == expires && r.Began.After(o.Expires.Add(time.Second)) && c.lives[r.Caller].Pause == 0 {
 			c.fault("%s: %s was called at %s, and its expiresAt is %s", key, t.ID, clock(r.Began), clock(o.Expires))
 		}
 		if p, ok := progressOf(claim, t); ok && (p.Taken || p.Status != "") {
@@ -403,11 +322,6 @@ func (c *checker) over(claim step) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// pauses: some process stands still, and may do so between a look at the clock and a call.
-func (c *checker) pauses() bool {
-	return slices.ContainsFunc(slices.Concat(c.Plan.Slots...), func(l life) bool { return l.Pause > 0 })
 }
 
 // newest is the last claim before a time.

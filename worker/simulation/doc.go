@@ -1,14 +1,18 @@
 // Package simulation tests the promise of the worker: every command comes to exactly one
-// outcome, and to a true one, whatever fails of what is named here. It has tests alone. It does
-// not look at isolation, at envelopes, or at how soon a drain releases: other tests do.
+// outcome, and to a true one, whatever fails of what is named here; and that a worker which stops
+// keeps no message from the others. It has tests alone. It does not look at isolation, or at how
+// soon a drain releases what: other tests do.
 //
 // A number, the seed, makes a [plan] (plan_test.go): some workers on one queue and one ledger, a
-// few dozen commands, and what befalls them in their first minutes: crashes before or after any
-// request, pauses longer than a lease, drains, outages, throttling, 5xx, lost requests and
-// replies, partial failures, duplicates, clocks that differ. The [world] (world_test.go) runs the
+// few dozen commands of every action (orders_test.go) for targets of every kind (targets_test.go),
+// and what befalls them in their first minutes: crashes before or after each stage of the road,
+// pauses longer than a lease, drains, outages, throttling, 5xx, refusals for want of permission,
+// lost requests and replies, partial failures, duplicates, clocks that differ. The [world] (world_test.go) runs the
 // plan in virtual time on AWS in a box, over the real SDK clients, until everything is settled, and
-// writes down what happened as a [history] (history_test.go). [check] (check_test.go) reads the
-// history, and nothing else, and says what it violates.
+// writes down what happened as a [history] (history_test.go). [check] (check_test.go, and
+// truth_test.go for what an outcome may say) reads the history, and nothing else, and says what it
+// violates. Over enough seeds a [tally] (met_test.go) sees to it that all of this was really met: a
+// fault under a misspelt name befalls nobody.
 //
 //	go test ./worker/simulation -seeds 10000           # as many seeds from 1 on
 //	go test ./worker/simulation -seed 4711 -v          # one of them again

@@ -27,7 +27,13 @@ type history struct {
 	// Outcomes are what was published, in its order.
 	Outcomes []published
 	Buried   []buried
-	Left     awssim.Depth // on the queue
+	// Receipts are the messages that receives brought, in the order in which they did.
+	Receipts []receipt
+	// Endings are those of the processes, in their order.
+	Endings []ending
+	// Befell counts what befell the calls of a ledger that is a file.
+	Befell map[string]int
+	Left   awssim.Depth // on the queue
 	// Ends are what the plan's targets came to.
 	Ends []end
 }
@@ -47,6 +53,30 @@ type published struct {
 
 // buried is a message on the dead-letter queue. Mark is empty where SQS put it there.
 type buried struct{ Body, Mark string }
+
+// receipt is one message that a receive brought.
+type receipt struct {
+	Message, Worker string
+	At              time.Time
+}
+
+// ending is how a process ended.
+type ending struct {
+	Worker string
+	// Crash is where it died; nil: it stopped in order, or never started.
+	Crash *point `json:",omitempty"`
+	// Asked is when it was told to stop, Stopped when it had; zero: it never started.
+	Asked   time.Time `json:",omitzero"`
+	Stopped time.Time `json:",omitzero"`
+	// Hidden are the messages that it left so that nobody could receive them.
+	Hidden []hidden `json:",omitempty"`
+}
+
+// hidden is a message that is in flight, and until when.
+type hidden struct {
+	Message string
+	Until   time.Time
+}
 
 // end is what a target came to.
 type end struct {

@@ -1,24 +1,12 @@
 package simulation
 
 import (
-	"fmt"
+	"maps"
 	"math/rand/v2"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim"
-)
-
-// fate is what a target is when the world begins.
-type fate string
-
-// The fates. The set is closed.
-const (
-	alive     fate = "alive"     // may be cancelled, and never ends by itself
-	running   fate = "running"   // in a state that the action does not stop
-	ended     fate = "ended"     // completed
-	cancelled fate = "cancelled" // by somebody else, before
-	unknown   fate = "unknown"   // AWS knows no such target
 )
 
 // plan is what a seed stands for: everything that is asked for and everything that fails.
@@ -35,13 +23,16 @@ type plan struct {
 	GiveUp      time.Duration
 	Patience    time.Duration
 	// Chaos is how long things go wrong.
-	Chaos    time.Duration
-	Rules    []rule
-	Quotas   map[string]awssim.Quota
-	Outages  []outage
-	Slots    [][]life // by worker
-	Targets  []target
-	Commands []order
+	Chaos   time.Duration
+	Rules   []rule
+	Quotas  map[string]awssim.Quota
+	Outages []outage
+	// RefuseEnded: Step Functions refuses to stop what has ended, and does not answer as for what
+	// runs.
+	RefuseEnded bool
+	Slots       [][]life // by worker
+	Targets     []target
+	Commands    []order
 }
 
 // The ledgers.
@@ -52,9 +43,9 @@ const (
 
 // rule is a rule of awssim.Faults, and of the same form for the shared ledger ("ledger:*").
 type rule struct {
-	Name                                               string
-	Late, Unsent, Broken, Doubtful, Lost, Items, Twice float64
-	LateBy                                             time.Duration
+	Name                                                       string
+	Late, Unsent, Broken, Denied, Doubtful, Lost, Items, Twice float64
+	LateBy                                                     time.Duration
 }
 
 // outage is a service that answers 503 to everything for a while.
@@ -77,55 +68,50 @@ type life struct {
 	Skew time.Duration
 }
 
-// point is a place on the road: before the nth request of an operation is sent, or after it was
+// point is a place on the road: before the nth request of a stage is sent, or after it was
 // carried out and before its answer came.
 type point struct {
-	Operation string
-	Nth       int
-	After     bool
+	Stage      string
+	Operations []string // the stage's
+	Nth        int
+	After      bool
 }
 
-// target is one thing to be stopped.
-type target struct {
-	Service, ID string
-	Group       string // EMR's cluster, IoT's job
-	Fate        fate
-	Shared      bool // more than one command names it
+// stage is a step of the road as the world outside sees it: the operations that it is taken by.
+type stage struct {
+	name       string
+	operations []string
+	// weight makes up for how rarely a worker comes there, so that crashes at every stage are met
+	// about evenly.
+	weight int
 }
 
-// order is one message.
-type order struct {
-	At   time.Duration
-	ID   string
-	Body string
-	// Targets are indices into the plan's.
-	Targets []int
-	Kind    kind
-	Expires time.Time `json:",omitzero"`
+// road is the stages at which a worker may crash.
+var road = []stage{
+	{"receive", []string{"ReceiveMessage"}, 2},
+	{"claim", []string{opClaim}, 2},
+	{"resolve", []string{"ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"}, 6},
+	{"begin", []string{opProgress}, 2},
+	{"cancel", slices.Sorted(maps.Values(calling)), 2},
+	{"read", slices.Compact(slices.Sorted(maps.Values(reading))), 3},
+	{"renew", []string{opRenew}, 4},
+	{"release", []string{opRelease}, 12},
+	{"complete", []string{opComplete}, 2},
+	{"publish", []string{"PublishBatch"}, 2},
+	{"delete", []string{"DeleteMessageBatch"}, 2},
+	{"hide or show", []string{"ChangeMessageVisibilityBatch"}, 3},
+	{"bury", []string{"SendMessageBatch"}, 7},
 }
 
-// kind says which outcomes an order may have. The set is closed.
-type kind string
-
-// The kinds.
-const (
-	plain   kind = "plain"
-	garbage kind = "garbage" // cannot be read
-	expires kind = "expires" // has an expiresAt
-	dry     kind = "dry"
-	foreign kind = "foreign" // for a region that no policy allows
-	reuse   kind = "reuse"   // its id stands for another command too
-)
-
-// The operations at which a worker may crash: every step of the road is one of them.
-var steps = []string{
-	"ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch", "PublishBatch",
-	"CancelJobs", "DescribeJobs", "CancelSteps", "ListSteps", "CancelJobExecution", "DescribeJobExecution",
-	"RequestCancelWorkflowExecution", "ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions", "CancelDataRepositoryTask", "DescribeDataRepositoryTasks",
-	opClaim, opProgress, opRelease, opComplete, opRenew, "PutItem", "UpdateItem", "TransactWriteItems", "GetItem", "BatchWriteItem",
-	// The likelier ones once more.
-	"ReceiveMessage", "DeleteMessageBatch", "PublishBatch", "CancelJobs", opClaim, opProgress, opComplete, opRelease,
+// inDynamo is what is a stage where the ledger is on DynamoDB.
+var inDynamo = []stage{
+	{"ledger's write", []string{"PutItem", "UpdateItem", "TransactWriteItems"}, 3},
+	{"ledger's targets", []string{"BatchWriteItem"}, 9},
+	{"ledger's read", []string{"GetItem"}, 13},
 }
+
+// planes are the services that commands are about, by the box's names.
+var planes = []string{"batch", "elasticmapreduce", "iot", "swf", "fsx", "states"}
 
 // planner draws a plan.
 type planner struct {
@@ -149,6 +135,7 @@ func newPlan(seed uint64) plan {
 		p.GiveUp = p.between(2*time.Minute, 20*time.Minute)
 	}
 	p.Chaos = p.between(2*time.Minute, 12*time.Minute)
+	p.RefuseEnded = p.maybe(0.5)
 	p.fleet()
 	p.orders()
 	p.faults()
@@ -166,129 +153,10 @@ func (p *planner) between(least, most time.Duration) time.Duration {
 
 func pick[T any](p *planner, of ...T) T { return of[p.IntN(len(of))] }
 
-// fleet makes the targets: mostly such as can be cancelled.
-func (p *planner) fleet() {
-	for i := range 24 + p.IntN(24) {
-		t := target{Service: pick(p, "batch", "batch", "emr", "emr", "emr", "iot", "swf", "fsx"), Fate: alive}
-		if p.maybe(0.35) {
-			t.Fate = pick(p, running, ended, cancelled, unknown)
-		}
-		if t.Fate == running && t.Service != "batch" && t.Service != "iot" {
-			t.Fate = alive
-		}
-		switch t.Service {
-		case "emr":
-			t.ID, t.Group = fmt.Sprintf("s-%013d", i), pick(p, "j-1", "j-2")
-		case "iot":
-			t.ID, t.Group = fmt.Sprintf("thing-%d", i), "rollout"
-		case "fsx":
-			t.ID = fmt.Sprintf("task-%017x", i)
-		default:
-			t.ID = fmt.Sprintf("%s-%d", t.Service, i)
-		}
-		p.Targets = append(p.Targets, t)
-	}
-}
-
-// orders makes a command for each target, or for several steps of a cluster, and among them
-// copies and all that is refused.
-func (p *planner) orders() {
-	steps := map[string][]int{}
-	for i, t := range p.Targets {
-		if t.Service == "emr" && p.maybe(0.7) {
-			steps[t.Group] = append(steps[t.Group], i)
-			continue
-		}
-		p.order(fmt.Sprintf("c-%d", i), pick(p, plain, plain, plain, plain, plain, plain, expires, dry, foreign, reuse), i)
-	}
-	for _, cluster := range []string{"j-1", "j-2"} {
-		for all := steps[cluster]; len(all) > 0; {
-			n := min(1+p.IntN(8), len(all))
-			p.order(fmt.Sprintf("m-%d", all[0]), pick(p, plain, plain, plain, expires), all[:n]...)
-			all = all[n:]
-		}
-	}
-	for i, o := range p.Commands {
-		switch {
-		case o.Kind == plain && p.maybe(0.15): // a second command for the same targets
-			for _, t := range o.Targets {
-				p.Targets[t].Shared = true
-			}
-			p.order(fmt.Sprintf("d-%d", i), plain, o.Targets...)
-		case p.maybe(0.15): // the same command once more
-			again := o
-			again.At = p.when()
-			p.Commands = append(p.Commands, again)
-		}
-	}
-	for range p.IntN(3) {
-		p.Commands = append(p.Commands, order{At: p.when(), Kind: garbage, Body: pick(p,
-			`{"id":`, `[]`, `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":""}}`, `{"action":"s3:DeleteBucket","parameters":{}}`,
-		)})
-	}
-}
-
-// when is now for half of the messages, and some time before the end of the chaos for the rest.
-func (p *planner) when() time.Duration {
-	if p.maybe(0.5) {
-		return 0
-	}
-	return p.between(0, p.Chaos)
-}
-
-func (p *planner) order(id string, k kind, targets ...int) {
-	o := order{At: p.when(), ID: id, Kind: k, Targets: targets}
-	extra := ""
-	switch k {
-	case expires:
-		o.Expires = begin.Add(o.At + p.between(-10*time.Second, 3*time.Minute))
-		extra = fmt.Sprintf(`,"expiresAt":%q`, o.Expires.Format(time.RFC3339Nano))
-	case dry:
-		extra = `,"dryRun":true`
-	case foreign:
-		extra = `,"region":"eu-north-1"`
-	case plain, garbage, reuse:
-	}
-	o.Body = p.body(id, extra, targets)
-	p.Commands = append(p.Commands, o)
-	if k == reuse {
-		p.Commands = append(p.Commands, order{
-			At: p.when(), ID: id, Kind: reuse,
-			Body: fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":"other-%s"}}`, id, id),
-		})
-	}
-}
-
-// body writes a command, whose targets are all of one service and group.
-func (p *planner) body(id, extra string, targets []int) string {
-	t := p.Targets[targets[0]]
-	action, parameters := "", ""
-	switch t.Service {
-	case "batch":
-		action, parameters = "batch:CancelJob", fmt.Sprintf(`"jobId":%q,"reason":"over budget, says %s"`, t.ID, id)
-	case "emr":
-		quoted := make([]string, len(targets))
-		for i, at := range targets {
-			quoted[i] = fmt.Sprintf("%q", p.Targets[at].ID)
-		}
-		action, parameters = "emr:CancelSteps", fmt.Sprintf(`"ClusterId":%q,"StepIds":[%s]`, t.Group, strings.Join(quoted, ","))
-	case "iot":
-		action, parameters = "iot:CancelJobExecution", fmt.Sprintf(`"thingName":%q,"jobId":%q`, t.ID, t.Group)
-	case "swf":
-		action, parameters = "swf:RequestCancelWorkflowExecution", fmt.Sprintf(`"domain":"d","workflowId":%q`, t.ID)
-		if t.Shared || p.maybe(0.5) {
-			parameters += `,"runId":"run"`
-		}
-	case "fsx":
-		action, parameters = "fsx:CancelDataRepositoryTask", fmt.Sprintf(`"TaskId":%q`, t.ID)
-	}
-	return fmt.Sprintf(`{"id":%q,"action":%q,"parameters":{%s}%s}`, id, action, parameters, extra)
-}
-
 // faults makes what goes wrong with requests, quotas and services.
 func (p *planner) faults() {
 	for _, name := range []string{
-		"sqs:ReceiveMessage", "sqs:*", "sns:*", "batch:*", "emr:*", "iot:*", "swf:*", "fsx:*", "dynamodb:*", ledgerRule,
+		"sqs:ReceiveMessage", "sqs:*", "sns:*", "batch:*", "elasticmapreduce:*", "iot:*", "swf:*", "fsx:*", "states:*", "dynamodb:*", ledgerRule,
 	} {
 		if p.maybe(0.4) {
 			continue
@@ -299,19 +167,28 @@ func (p *planner) faults() {
 				*chance = p.Float64() * p.Float64() * 0.5
 			}
 		}
+		if p.maybe(0.2) {
+			r.Denied = p.Float64() * 0.2 // rare, since it is final
+		}
 		r.LateBy = p.between(100*time.Millisecond, 45*time.Second)
 		p.Rules = append(p.Rules, r)
 	}
 	p.Quotas = map[string]awssim.Quota{}
-	for _, name := range []string{"batch:CancelJobs", "emr:CancelSteps", "iot:CancelJobExecution", "swf:RequestCancelWorkflowExecution", "fsx:CancelDataRepositoryTask", "batch:*"} {
+	for _, name := range []string{
+		"batch:CancelJobs", "batch:TerminateJobs", "elasticmapreduce:CancelSteps", "iot:CancelJobExecution", "iot:CancelJob",
+		"swf:RequestCancelWorkflowExecution", "swf:TerminateWorkflowExecution", "fsx:CancelDataRepositoryTask", "states:StopExecution", "batch:*",
+	} {
 		if p.maybe(0.4) {
 			p.Quotas[name] = awssim.Quota{Rate: 0.05 + p.Float64(), Burst: 1}
 		}
 	}
 	for range p.IntN(3) {
 		p.Outages = append(p.Outages, outage{
-			Service: pick(p, "sns", "sqs", "batch", "emr", theLedger, theLedger), At: p.between(0, p.Chaos), For: p.between(time.Second, 4*time.Minute),
+			Service: pick(p, "sns", "sqs", theLedger, theLedger), At: p.between(0, p.Chaos), For: p.between(time.Second, 4*time.Minute),
 		})
+	}
+	if p.maybe(0.6) {
+		p.Outages = append(p.Outages, outage{Service: pick(p, planes...), At: p.between(0, time.Minute), For: p.between(5*time.Second, 4*time.Minute)})
 	}
 }
 
@@ -327,9 +204,12 @@ func (p *planner) lives() []life {
 			l.Skew = p.between(-40*time.Second, 40*time.Second)
 		}
 		l.Drain = p.between(time.Second, 2*time.Minute)
-		if p.maybe(0.7) {
-			l.Crash = &point{Operation: pick(p, steps...), Nth: 1 + p.IntN(4), After: p.maybe(0.5)}
+		if p.maybe(0.8) {
+			l.Crash = p.crash()
 			l.Drain += time.Minute // for where it never comes there
+			if l.Crash.Stage == "release" {
+				l.Crash.Nth, l.Drain = 1, p.between(time.Second, 15*time.Second) // which releases what waits
+			}
 		}
 		all = append(all, l)
 	}
@@ -339,4 +219,20 @@ func (p *planner) lives() []life {
 		last.PauseAt, last.Pause = p.between(0, time.Minute), p.between(10*time.Second, 4*time.Minute)
 	}
 	return append(all, last)
+}
+
+// crash draws where a process dies.
+func (p *planner) crash() *point {
+	var stages []stage
+	for _, s := range slices.Concat(road, inDynamo) {
+		if p.Ledger == onDynamo || !slices.ContainsFunc(inDynamo, func(d stage) bool { return d.name == s.name }) {
+			stages = append(stages, slices.Repeat([]stage{s}, s.weight)...)
+		}
+	}
+	at := pick(p, stages...)
+	c := &point{Stage: at.name, Operations: at.operations, Nth: 1, After: p.maybe(0.5)}
+	if p.maybe(0.5) {
+		c.Nth += p.IntN(4)
+	}
+	return c
 }

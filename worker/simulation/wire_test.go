@@ -1,9 +1,14 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +25,12 @@ type process struct {
 	name    string
 	crashAt *point
 	crash   func() // called once, when it comes there
+	journal *journal
 
 	mu         sync.Mutex
-	seen       map[string]int
+	seen       int // requests of the stage at which it crashes
 	dead       bool
+	died       *point // where it crashed
 	standsTill time.Time
 }
 
@@ -66,17 +73,30 @@ func (p *process) dies(operation string) (before, after bool) {
 	if p.dead {
 		return true, true
 	}
-	p.seen[operation]++
 	c := p.crashAt
-	if c == nil || c.Operation != operation || p.seen[operation] != c.Nth {
+	if c == nil || !slices.Contains(c.Operations, operation) {
+		return false, false
+	}
+	p.seen++
+	if p.seen != c.Nth {
 		return false, false
 	}
 	return !c.After, true
 }
 
+// diedAt is where it crashed; nil where it did not.
+func (p *process) diedAt() *point {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.died
+}
+
 func (p *process) die() {
 	p.mu.Lock()
 	first := !p.dead
+	if first {
+		p.died = p.crashAt
+	}
 	p.dead = true
 	p.mu.Unlock()
 	if first && p.crash != nil {
@@ -112,6 +132,9 @@ type wire struct {
 func (w wire) Do(r *http.Request) (out *http.Response, err error) {
 	told := w.pass(r.Context(), operation(r.Context()), func() {
 		out, err = w.client.Do(r) //nolint:bodyclose // the caller closes it, or the lines below
+		if err == nil && operation(r.Context()) == "ReceiveMessage" {
+			err = w.note(out)
+		}
 	})
 	if told {
 		return out, err
@@ -120,6 +143,33 @@ func (w wire) Do(r *http.Request) (out *http.Response, err error) {
 		_ = out.Body.Close()
 	}
 	return nil, errCrashed
+}
+
+// note writes down which messages a receive brought, to whomever they come.
+func (w wire) note(out *http.Response) error {
+	body, err := io.ReadAll(out.Body)
+	_ = out.Body.Close()
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("reading what was received: %w", err)
+	}
+	var received struct {
+		Messages []struct {
+			ID string `json:"MessageId"`
+		}
+	}
+	if out.StatusCode != http.StatusOK {
+		return nil
+	}
+	if err := json.Unmarshal(body, &received); err != nil {
+		return fmt.Errorf("reading what was received: %w", err)
+	}
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	for _, m := range received.Messages {
+		w.journal.receipts = append(w.journal.receipts, receipt{Message: m.ID, Worker: w.name, At: time.Now()})
+	}
+	return nil
 }
 
 func operation(ctx context.Context) string { return awsmiddleware.GetOperationName(ctx) }

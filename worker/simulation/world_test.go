@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/emr"
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
+	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 	"github.com/rescindhq/rescind/worker"
 	"github.com/rescindhq/rescind/worker/ledger"
@@ -32,6 +34,8 @@ const (
 	// settling is how long everything may take to settle once nothing fails any more: a message
 	// that was held up comes back after 15 minutes at most, and may have to do so again.
 	settling = 2 * time.Hour
+	// drainFor is how long a worker may take to stop, before it is stopped hard.
+	drainFor = 10 * time.Second
 	outcomes = "outcomes"
 	table    = "commands" // of the ledger
 )
@@ -93,20 +97,21 @@ func (w *world) must(err error) {
 
 func newWorld(t *testing.T, p plan) *world {
 	faults := awssim.Faults{}
-	w := &world{t: t, plan: p, over: make(chan struct{}), journal: &journal{seed: p.Seed, seen: map[string]uint64{}}}
+	w := &world{t: t, plan: p, over: make(chan struct{}), journal: &journal{seed: p.Seed, seen: map[string]uint64{}, befell: map[string]int{}}}
 	for _, r := range p.Rules {
 		if r.Name == ledgerRule {
 			w.journal.rule = &r
 			continue
 		}
 		faults[r.Name] = awssim.Fault{
-			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items, Twice: r.Twice,
+			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Denied: r.Denied, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items, Twice: r.Twice,
 		}
 	}
 	w.sim = awssim.New(awssim.Options{
 		Seed: p.Seed, Latency: p.Latency, Quotas: p.Quotas, History: true,
 		Batch: batch.Options{StopAfter: p.StopAfter}, EMR: emr.Options{StopAfter: p.StopAfter}, FSx: fsx.Options{StopAfter: p.StopAfter},
 		IoT: iot.Options{StopAfter: p.StopAfter}, SWF: swf.Options{ObeyAfter: p.StopAfter},
+		StepFunctions: stepfunctions.Options{RefuseEnded: p.RefuseEnded},
 	})
 	var err error
 	w.queue, w.dead, err = w.sim.CreateQueueWithDeadLetters("commands", p.MaxReceives, nil)
@@ -129,60 +134,6 @@ func newWorld(t *testing.T, p plan) *world {
 	}
 	w.sim.SetFaults(faults)
 	return w
-}
-
-// put puts a target in, in the state that its fate says.
-func (w *world) put(t target) {
-	states := map[string]map[fate]string{
-		"batch": {alive: "RUNNABLE", running: "RUNNING", ended: "SUCCEEDED", cancelled: "FAILED"},
-		"emr":   {alive: "PENDING", ended: "COMPLETED", cancelled: "CANCELLED"},
-		"iot":   {alive: "QUEUED", running: "IN_PROGRESS", ended: "SUCCEEDED", cancelled: "CANCELED"},
-		"swf":   {alive: "", ended: "COMPLETED", cancelled: "CANCELED"},
-		"fsx":   {alive: "EXECUTING", ended: "SUCCEEDED", cancelled: "CANCELED"},
-	}
-	state, there := states[t.Service][t.Fate]
-	switch t.Service {
-	case "emr":
-		w.sim.PutClusters(awssim.Cluster{ID: t.Group})
-	case "iot":
-		w.sim.PutThingJobs(awssim.ThingJob{ID: t.Group})
-	}
-	if !there {
-		return
-	}
-	switch t.Service {
-	case "batch":
-		w.sim.PutJobs(awssim.Job{ID: t.ID, State: batch.State(state), Cancelled: t.Fate == cancelled, Reason: "somebody else's"})
-	case "emr":
-		w.sim.PutSteps(awssim.Step{Cluster: t.Group, ID: t.ID, State: emr.State(state)})
-	case "iot":
-		w.sim.PutJobExecutions(awssim.JobExecution{Thing: t.ID, Job: t.Group, State: iot.State(state)})
-	case "swf":
-		w.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: t.ID, RunID: "run", Close: swf.CloseStatus(state)})
-	case "fsx":
-		w.sim.PutTasks(awssim.Task{ID: t.ID, State: fsx.State(state)})
-	}
-}
-
-// end says what a target came to.
-func (w *world) end(t target) end {
-	switch t.Service {
-	case "batch":
-		j, _ := w.sim.Job(t.ID)
-		return end{string(j.State), j.State == "FAILED" && j.Cancelled}
-	case "emr":
-		s, _ := w.sim.Step(t.Group, t.ID)
-		return end{string(s.State), s.State == "CANCELLED"}
-	case "iot":
-		e, _ := w.sim.JobExecution(t.ID, t.Group)
-		return end{string(e.State), e.State == "CANCELED"}
-	case "swf":
-		r, _ := w.sim.Workflow("d", t.ID, "run")
-		return end{string(r.Close), r.Close == "CANCELED"}
-	default:
-		k, _ := w.sim.Task(t.ID)
-		return end{string(k.State), k.State == "CANCELED"}
-	}
 }
 
 // send puts the orders on the queue, each at its time.
@@ -254,9 +205,12 @@ func (w *world) live(slot int, all []life) {
 		if !w.wait(l.After) {
 			return
 		}
-		w.process(fmt.Sprintf("W%d.%d", slot+1, i+1), l)
+		w.process(nameOf(slot, i), l)
 	}
 }
+
+// nameOf is the name of a process, which is the access key of its requests too.
+func nameOf(slot, life int) string { return fmt.Sprintf("W%d.%d", slot+1, life+1) }
 
 // wait returns false where the world is over first.
 func (w *world) wait(d time.Duration) bool {
@@ -272,7 +226,14 @@ func (w *world) wait(d time.Duration) bool {
 func (w *world) process(name string, l life) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	p := &process{name: name, crashAt: l.Crash, seen: map[string]int{}, crash: stop}
+	p := &process{name: name, crashAt: l.Crash, crash: stop, journal: w.journal}
+	end := ending{Worker: name}
+	defer func() {
+		end.Crash = p.diedAt()
+		w.journal.mu.Lock()
+		defer w.journal.mu.Unlock()
+		w.journal.endings = append(w.journal.endings, end)
+	}()
 	config := w.sim.Config()
 	config.HTTPClient = wire{p, config.HTTPClient}
 	config.Credentials = credentials.NewStaticCredentialsProvider(name, "secret", "")
@@ -286,10 +247,14 @@ func (w *world) process(name string, l life) {
 	if own != w.shared {
 		defer func() { _ = own.Close() }()
 	}
+	shelf := book{Ledger: own, process: p, journal: w.journal}
+	if own != w.shared {
+		shelf.skew = l.Skew
+	}
 	o := worker.Options{
-		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: book{own, p, w.journal}, AWS: config,
+		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: shelf, AWS: config,
 		MaxInFlight: 200, MinReceives: min(worker.DefaultMinReceives, w.plan.MaxReceives),
-		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: 10 * time.Second,
+		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: drainFor,
 	}
 	var made *worker.Worker
 	for made == nil {
@@ -319,14 +284,36 @@ func (w *world) process(name string, l life) {
 		case <-w.over:
 		case <-ended:
 		}
+		end.Asked = time.Now()
 		stop()
 	})
 	// Its error does not matter: of a process that crashed everything failed.
 	if err := made.Run(ctx); err != nil && !p.isDead() && !strings.Contains(err.Error(), "flush") {
 		w.t.Logf("%s ended with: %v", name, err)
 	}
+	end.Stopped = time.Now()
+	end.Hidden = w.hidden(name)
 	close(ended)
 	hands.Wait()
+}
+
+// hidden are the messages that a process received last, as far as that is known, and nobody else
+// can receive now.
+func (w *world) hidden(name string) []hidden {
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	known, last := map[string]int{}, map[string]string{}
+	for _, r := range w.journal.receipts {
+		known[r.Message]++
+		last[r.Message] = r.Worker
+	}
+	var all []hidden
+	for _, m := range w.sim.Messages(w.queue) {
+		if m.InFlight && m.Receives == known[m.ID] && last[m.ID] == name {
+			all = append(all, hidden{Message: m.ID, Until: m.VisibleAt})
+		}
+	}
+	return all
 }
 
 // open opens the ledger as a process sees it.
@@ -356,6 +343,9 @@ func (w *world) history() *history {
 	h := &history{Plan: w.plan, Sent: w.sent, Requests: w.sim.History(), Left: w.sim.Depth(w.queue)}
 	w.journal.mu.Lock()
 	h.Steps = append(h.Steps, w.journal.steps...)
+	h.Receipts = append(h.Receipts, w.journal.receipts...)
+	h.Endings = append(h.Endings, w.journal.endings...)
+	h.Befell = maps.Clone(w.journal.befell)
 	w.journal.mu.Unlock()
 	for _, m := range w.sim.Messages(outcomes) {
 		h.Outcomes = append(h.Outcomes, published{At: m.Sent, Body: m.Body})
