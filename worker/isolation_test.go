@@ -335,6 +335,53 @@ func TestALaneThatBreaksDownGivesPlacesUp(t *testing.T) {
 	})
 }
 
+// TestCommandsOfManyTargetsTakeMorePlaces: what is held is bounded by targets too, and what has to
+// wait is released for as long as its targets take.
+func TestCommandsOfManyTargetsTakeMorePlaces(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const n, steps, window = 400, 200, 500
+		bodies := make([]string, n)
+		for i := range bodies {
+			cluster, ids := fmt.Sprintf("j-%d", i%4), make([]string, steps)
+			for k := range ids {
+				ids[k] = fmt.Sprintf("s-%d-%d", i, k)
+				r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: ids[k]})
+			}
+			bodies[i] = fmt.Sprintf(`{"id":"b-%d","action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":["%s"]}}`, i, cluster, strings.Join(ids, `","`))
+		}
+		began := time.Now()
+		r.send(bodies...)
+		time.Sleep(5 * time.Second)
+		r.send(iotExecution(r, 0))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if held := r.metric("rescind_messages_in_flight"); held > window/10 {
+			t.Errorf("%d messages of %d targets are held at once: a window of %d is for a tenth of that", held, steps, window)
+		}
+		if _, took := r.latencies("a-"); len(took) != 1 {
+			t.Error("a command of another service, behind them, has no outcome after 5 s")
+		}
+		most := 0
+		for r.sim.Depth(r.queue) != (awssim.Depth{}) {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			now, _ := r.receivesOf()
+			most = max(most, now)
+			if time.Since(began) > time.Hour {
+				t.Fatalf("%+v after an hour", r.sim.Depth(r.queue))
+			}
+		}
+		ideal := time.Duration(n * steps / 256.0 / 0.5 * float64(time.Second))
+		if took := time.Since(began); took > ideal*5/4 || most > 8 {
+			t.Errorf("took %s, ideally %s; up to %d receives of a message", took, ideal, most)
+		}
+	}, isolated, func(s *awssim.Options, w *worker.Options) {
+		w.MaxInFlight = 500
+		s.Quotas = map[string]awssim.Quota{"elasticmapreduce:CancelSteps": {Rate: 0.5, Burst: 10}}
+		w.Quotas = worker.Quotas{"emr:CancelSteps": {Rate: 0.5, Burst: 10}}
+	})
+}
+
 // TestNothingIsReleasedBeyondItsExpiry: a command that there is no room for ends at its expiry.
 func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 	inBubble(t, func(r *rig) {

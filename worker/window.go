@@ -26,12 +26,15 @@ const (
 	outageLeast = 5 * time.Second
 	// checkEvery is how often a window that is nearly full is looked over.
 	checkEvery = 100 * time.Millisecond
+	// targetsEach is how many targets take one place: a target of many takes about a sixteenth of the
+	// memory of a message with one.
+	targetsEach = 16
 	// supplyEvery is how often the lanes that messages were released for are looked over.
 	supplyEvery = time.Second
 )
 
-// window shares the places of the in-flight window among the lanes' commands. All methods are
-// safe for concurrent use.
+// window shares the places of the in-flight window among the lanes' commands: a message takes one,
+// and more where it has many targets. All methods are safe for concurrent use.
 //
 // Most of it (common) is for whoever comes first. The rest is kept free, so that what stands
 // in the queue behind a backlog can still be received: once common is full, a command whose
@@ -52,12 +55,12 @@ type window struct {
 	lanes    *lanes
 	recall   func(holdingKey, int) int
 	patience time.Duration
-	easy     int // a lane that holds less is not asked how fast it is
-	common   int // places for whoever comes first
-	brim     int // from here on the window is nearly full
+	easy     float64 // a lane that holds less is not asked how fast it is
+	common   float64 // places for whoever comes first
+	brim     float64 // from here on the window is nearly full
 
 	mu       sync.Mutex
-	held     int // places taken, those excepted that are being given up
+	held     float64 // places taken, those excepted that are being given up
 	holdings map[holdingKey]*holding
 	checking bool        // a check is due
 	supply   *time.Timer // of supplyLanes; nil: there is nothing to be taken back
@@ -74,6 +77,9 @@ type holdingKey struct {
 type holding struct {
 	key      holdingKey
 	stays    map[*stay]struct{}
+	places   float64 // that they take
+	targets  float64 // that they have
+	usual    float64 // how many targets a message has, lately
 	away     away
 	back     time.Time // when the last of what was released comes back
 	released int       // for want of room
@@ -85,15 +91,17 @@ type stay struct {
 	w      *window
 	of     *holding
 	target handlers.Target // the command's first: its keys stand for all
+	n      float64         // how many it has
 	sentAt time.Time
 	evict  context.CancelCauseFunc // while it may be released
 }
 
 // newWindow takes recall to take back up to so many of a lane's messages; it returns how many.
 func newWindow(places int, patience time.Duration, l *lanes, recall func(holdingKey, int) int) *window {
-	common := max(places*3/4, 1)
+	all := float64(places)
+	common := max(all*3/4, 1)
 	return &window{
-		lanes: l, recall: recall, patience: patience, easy: places / 64, common: common, brim: (common + places) / 2,
+		lanes: l, recall: recall, patience: patience, easy: all / 64, common: common, brim: (common + all) / 2,
 		holdings: make(map[holdingKey]*holding),
 	}
 }
@@ -108,20 +116,31 @@ func (w *window) enter(c *command.Command, sentAt time.Time, again, ask bool) (*
 	key := holdingKey{c.Action, c.Place()}
 	h := w.holdings[key]
 	if h == nil {
-		h = &holding{key: key, stays: make(map[*stay]struct{}), away: away{made: time.Now()}}
+		h = &holding{key: key, stays: make(map[*stay]struct{}), usual: float64(len(c.Targets)), away: away{made: time.Now()}}
 		w.holdings[key] = h
 	}
-	if ask && (len(h.stays) > w.easy || w.held >= w.brim) {
+	h.usual += (float64(len(c.Targets)) - h.usual) / 64
+	if ask && (h.places > w.easy || w.held >= w.brim) {
 		if wait := w.noRoomLocked(h, c.Targets[0], again); wait > 0 {
 			h.released++
 			return nil, wait
 		}
 	}
-	s := &stay{w: w, of: h, target: c.Targets[0], sentAt: sentAt}
+	s := &stay{w: w, of: h, target: c.Targets[0], n: float64(len(c.Targets)), sentAt: sentAt}
 	h.stays[s] = struct{}{}
-	w.held++
+	s.countLocked(1)
 	w.watchLocked()
 	return s, 0
+}
+
+// placesOf is how many places a message with so many targets takes.
+func placesOf(targets float64) float64 { return 1 + (targets-1)/targetsEach }
+
+// countLocked adds the stay to what is held, or with -1 takes it off.
+func (s *stay) countLocked(sign float64) {
+	s.w.held += sign * placesOf(s.n)
+	s.of.places += sign * placesOf(s.n)
+	s.of.targets += sign * s.n
 }
 
 // leave gives the place up. It may be called twice.
@@ -134,7 +153,7 @@ func (s *stay) leave() {
 func (s *stay) leaveLocked() {
 	if _, there := s.of.stays[s]; there {
 		delete(s.of.stays, s)
-		s.w.held--
+		s.countLocked(-1)
 	}
 }
 
@@ -160,9 +179,11 @@ func (s *stay) absence(crowded bool) time.Duration {
 
 // outlookLocked is what the lanes of a holding offer, with all that is away.
 func (w *window) outlookLocked(h *holding, t *handlers.Target) outlook {
-	n := float64(max(len(h.stays), 1))
-	return w.lanes.outlook(h.key, 1+float64(h.away.count(time.Now()))/n, t)
+	return w.lanes.outlook(h.key, 1+h.awayLocked()/max(h.targets, 1), t)
 }
+
+// awayLocked is about how many targets are away.
+func (h *holding) awayLocked() float64 { return float64(h.away.count(time.Now())) * h.usual }
 
 // noRoomLocked is for how long to release a message that there is no room for now; 0: there is.
 func (w *window) noRoomLocked(h *holding, t handlers.Target, again bool) time.Duration {
@@ -170,16 +191,16 @@ func (w *window) noRoomLocked(h *holding, t handlers.Target, again bool) time.Du
 	if o.isSoon() {
 		return 0
 	}
-	before := 0 // that are away
+	before := 0.0 // targets that are away
 	if !again {
-		before = h.away.count(time.Now())
+		before = h.awayLocked()
 	}
-	n := len(h.stays)
-	if w.held+before >= w.common && n+before >= w.fairLocked() {
+	places := before / h.usual * placesOf(h.usual)
+	if w.held+places >= w.common && h.places+places >= w.fairLocked() {
 		return w.absenceLocked(h, o)
 	}
 	// Nor is there where it would run out of patience.
-	if o.down == 0 && float64(n+before) > o.Pace*w.patience.Seconds()*0.9 {
+	if o.down == 0 && h.targets+before > o.Pace*w.patience.Seconds()*0.9 {
 		return w.absenceLocked(h, o)
 	}
 	return 0
@@ -193,7 +214,7 @@ func (h *holding) absence(o outlook) time.Duration {
 		return jittered(min(max(o.down/outageShare, outageLeast), releaseMost), 2)
 	}
 	now := time.Now()
-	turn := (float64(h.away.count(now)) + float64(len(h.stays))/2) / o.Pace
+	turn := (h.awayLocked() + h.targets/2) / o.Pace
 	release := jittered(time.Duration(min(turn, releaseMost.Seconds())*float64(time.Second)), 5)
 	h.away.add(now.Add(release))
 	return release
@@ -229,10 +250,11 @@ func (w *window) supplyLanes() {
 		some = true
 		o := w.outlookLocked(h, nil)
 		// No more than would be let in; and a lane without limit has what it holds done at once.
-		enough := min(o.Pace*min(o.Round+soon, w.patience*9/10).Seconds(), float64(w.common))
-		if n := min(int(enough)-len(h.stays), room); o.down == 0 && n > 0 {
-			wants = append(wants, want{h, n})
-			room -= n
+		enough := o.Pace * min(o.Round+soon, w.patience*9/10).Seconds()
+		places := placesOf(h.usual)
+		if n := min((enough-h.targets)/h.usual, room/places); o.down == 0 && n >= 1 {
+			wants = append(wants, want{h, int(n)})
+			room -= n * places
 		}
 	}
 	w.mu.Unlock()
@@ -268,14 +290,14 @@ func jittered(d time.Duration, parts int) time.Duration {
 }
 
 // fairLocked is a lane's share of what is common.
-func (w *window) fairLocked() int {
+func (w *window) fairLocked() float64 {
 	active := 0
 	for _, h := range w.holdings {
 		if len(h.stays) > 0 {
 			active++
 		}
 	}
-	return w.common / max(active, 1)
+	return w.common / float64(max(active, 1))
 }
 
 // watchLocked lets the window be looked over soon while it is nearly full.
@@ -297,14 +319,14 @@ func (w *window) check() {
 	}
 	fair := w.fairLocked()
 	for _, h := range w.holdings {
-		if most := min(len(h.stays)-fair, w.held-w.common); most > 0 {
+		if most := min(h.places-fair, w.held-w.common); most > 0 {
 			w.evictLocked(h, most)
 		}
 	}
 	w.watchLocked()
 }
 
-func (w *window) evictLocked(h *holding, most int) {
+func (w *window) evictLocked(h *holding, most float64) {
 	waiting := make([]*stay, 0, len(h.stays))
 	for s := range h.stays {
 		if s.evict != nil {
@@ -322,7 +344,7 @@ func (w *window) evictLocked(h *holding, most int) {
 		if !isSlow {
 			continue
 		}
-		if most--; most < 0 {
+		if most -= placesOf(s.n); most < 0 {
 			return
 		}
 		s.leaveLocked()
@@ -382,6 +404,6 @@ func (w *window) each(visit func(key holdingKey, held, released, recalled int)) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, h := range w.holdings {
-		visit(key, len(h.stays), h.released, h.recalled)
+		visit(key, int(h.places), h.released, h.recalled)
 	}
 }

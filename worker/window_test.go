@@ -12,10 +12,7 @@ import (
 // a quarter of an hour; and then no longer counts as away.
 func TestReleasesAreSpreadByTheLanesPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &holding{stays: make(map[*stay]struct{}), away: away{made: time.Now()}}
-		for range 100 {
-			h.stays[&stay{}] = struct{}{}
-		}
+		h := &holding{targets: 100, usual: 1, away: away{made: time.Now()}}
 		const wait, pace = 100 * time.Second, 1 // for the hundred that are held: one a second
 		within := func(released int, got, expected time.Duration) {
 			t.Helper()
