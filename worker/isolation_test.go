@@ -410,6 +410,36 @@ func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 	})
 }
 
+// TestNothingIsPutOutBeyondItsExpiry: nor does one end later than its expiry that had a place, and
+// lost it to others.
+func TestNothingIsPutOutBeyondItsExpiry(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		const n = 1000
+		expires := time.Now().Add(2 * time.Minute)
+		bodies := make([]string, n)
+		for i := range bodies {
+			bodies[i] = strings.TrimSuffix(iotExecution(r, i), "}") + fmt.Sprintf(`,"expiresAt":%q}`, expires.UTC().Format(time.RFC3339))
+		}
+		r.send(bodies...)
+		time.Sleep(time.Second)
+		r.sim.SetQuota("iot:CancelJobExecution", awssim.Quota{Rate: 0.02, Burst: 1})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if released := r.metric("rescind_lane_released_total"); released == 0 {
+			t.Fatal("nothing was put out: the test shows nothing")
+		}
+		time.Sleep(time.Until(expires) + 5*time.Second)
+		synctest.Wait()
+		if got := r.outcomes(); len(got) != n {
+			t.Errorf("5 s after their expiry %d of %d have outcomes: %s", len(got), n, tally(got))
+		}
+	}, isolated, func(s *awssim.Options, w *worker.Options) {
+		w.MaxInFlight = 400
+		s.Quotas = map[string]awssim.Quota{"iot:*": {}, "iot:CancelJobExecution": {Rate: 250, Burst: 100}}
+		w.Quotas = worker.Quotas{"iot:*": {}, "iot:CancelJobExecution": {Rate: 250, Burst: 100}}
+	})
+}
+
 // TestAWorkerThatStopsTakesBackWhatItPutOff: what was released for want of room is visible at
 // once when the worker stops, for others to take.
 func TestAWorkerThatStopsTakesBackWhatItPutOff(t *testing.T) {

@@ -136,3 +136,38 @@ func TestAFailingLaneWithoutQuotaLetsOthersBy(t *testing.T) {
 		w.Quotas = worker.Quotas{"iot:*": {}, "iot:CancelJobExecution": {}}
 	})
 }
+
+// What the queue would bury soon is neither put off for want of room nor put out for others: it is
+// held until it ends.
+func TestTheLastReceivesAreNotSpentOnWaiting(t *testing.T) {
+	const maxReceives, last, n = 12, 3, 400 // with fewer than ten left there is no release
+	inBubble(t, func(r *rig) {
+		r.on(maxReceives)
+		r.start(worker.Options{MinReceives: 1, MaxInFlight: 100, Quotas: worker.Quotas{"emr:CancelSteps": {Rate: 0.02, Burst: 1}}})
+		bodies := make([]string, n)
+		for i := range bodies {
+			bodies[i] = emrStep(r, i)
+		}
+		r.send(bodies...)
+		most := 0
+		for began := time.Now(); r.sim.Depth(r.queue) != (awssim.Depth{}); time.Sleep(15 * time.Second) {
+			synctest.Wait()
+			now, _ := r.receivesOf()
+			most = max(most, now)
+			if time.Since(began) > 6*time.Hour {
+				t.Fatalf("%+v after six hours", r.sim.Depth(r.queue))
+			}
+		}
+		if most != last {
+			t.Errorf("a message was received %d times, want %d at most, and some so often", most, last)
+		}
+		if buried := r.sim.Depth(r.buried).Visible; buried != 0 {
+			t.Errorf("the queue buried %d messages", buried)
+		}
+		if got := len(r.outcomes()); got != n {
+			t.Errorf("%d of %d have outcomes: %s", got, n, tally(r.outcomes()))
+		}
+	}, isolated, func(s *awssim.Options, _ *worker.Options) {
+		s.Quotas = map[string]awssim.Quota{"elasticmapreduce:CancelSteps": {Rate: 0.001, Burst: 1}}
+	})
+}
