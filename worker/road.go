@@ -32,6 +32,10 @@ const (
 	releaseMost = 15 * time.Minute
 )
 
+// busyMost is how many messages are on the road at once outside of lanes before no more are received:
+// ledger, topic and processor, which all share, are fully used by fewer.
+const busyMost = 1000
+
 // Why a journey stops before its end.
 var (
 	errPatience = errors.New("held up for longer than RESCIND_PATIENCE")
@@ -53,6 +57,7 @@ type road struct {
 	window   *window
 	announce func(context.Context, told) error
 	draining atomic.Bool
+	inLanes  atomic.Int64 // journeys that wait for a lane
 	log      *zap.Logger
 }
 
@@ -92,6 +97,9 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 	}
 	r.end(ctx, j)
 }
+
+// busy reports whether of so many messages held those outside of lanes are work enough.
+func (r *road) busy(held int) bool { return held-int(r.inLanes.Load()) >= busyMost }
 
 // decode reads the command; nil: it could not be read, and has ended.
 func (r *road) decode(ctx context.Context, l *queue.Lease) *command.Command {
@@ -287,8 +295,11 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 		t.halted = nil
 		items[i] = lane.Item[*target]{Key: v.key(t.Target), ID: t.ID + "\x00" + t.Pin, Value: t}
 	}
+	r.inLanes.Add(1)
+	errs := r.lanes.of(j.handler, v, j.at).Do(ctx, items...)
+	r.inLanes.Add(-1)
 	var why error
-	for i, err := range r.lanes.of(j.handler, v, j.at).Do(ctx, items...) {
+	for i, err := range errs {
 		switch {
 		case j.isLost():
 			return ledger.ErrFenced

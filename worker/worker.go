@@ -51,7 +51,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	api := sqs.NewFromConfig(once(o.AWS))
 	w.queue = queue.New(api, queue.Options{
 		MaxInFlight: o.MaxInFlight, Lease: claimLease, Drain: o.Drain, Gate: w.gate,
-		DeadLetters: deadLetters, Logger: o.Log.Named("queue"), Plenty: func() bool { return w.lanes.plenty() },
+		DeadLetters: deadLetters, Logger: o.Log.Named("queue"), Plenty: func(held int) bool { return w.road.busy(held) || w.lanes.plenty() },
 	})
 	giveUps := make(map[string]time.Duration)
 	var facts []queueFacts

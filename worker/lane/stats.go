@@ -115,7 +115,7 @@ const (
 	rounds = 4
 	// quick is what a request takes at most in a lane with plenty: its places are free so soon again
 	// that thousands of requests are done in a few seconds.
-	quick = 50 * time.Millisecond
+	quick = 60 * time.Millisecond
 	// soonDone is the longest that all that is plenty may take.
 	soonDone = 5 * time.Second
 )

@@ -40,10 +40,10 @@ type Options struct {
 	// MaxInFlight is the most messages held at once, over all subscriptions; it bounds memory
 	// together with the size of messages. Default 5000.
 	MaxInFlight int
-	// Plenty, where set, says that there is work enough at hand: no poll begins while it does. It is
-	// asked again whenever a message is settled, and every tenth of a second. It must be safe for
+	// Plenty, where set, says of so many messages held that they are work enough: no poll begins
+	// while it does. It is asked again whenever a message is settled, and every tenth of a second. It must be safe for
 	// concurrent use, and neither block nor call back into the Subscriber.
-	Plenty func() bool
+	Plenty func(held int) bool
 	// WaitTime is how long a poll waits for a first message, in whole seconds (rounded up),
 	// up to SQS's own limit of 20 s. Default 20 s.
 	WaitTime time.Duration

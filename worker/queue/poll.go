@@ -158,7 +158,7 @@ func (s *Subscriber) gateOpenLocked() bool {
 
 // plentyLocked asks Options.Plenty, and sees to it that it is asked again.
 func (s *Subscriber) plentyLocked() bool {
-	if s.o.Plenty == nil || !s.o.Plenty() {
+	if s.o.Plenty == nil || !s.o.Plenty(len(s.held)) {
 		return false
 	}
 	if !s.plentyWatch {

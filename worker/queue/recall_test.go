@@ -83,7 +83,7 @@ func TestPlentyHoldsBackPolls(t *testing.T) {
 		gate := &switchGate{}
 		gate.set(false)
 		w.send(w.url, 100)
-		s := w.subscriber(w.client, Options{Plenty: func() bool { return !gate.Open() }})
+		s := w.subscriber(w.client, Options{Plenty: func(int) bool { return !gate.Open() }})
 		c := collect(w.subscribe(s, w.url))
 		advance(time.Hour)
 		if st := s.Stats(); st.Polls != 0 {
