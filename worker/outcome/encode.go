@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -89,15 +90,19 @@ func write(e Event) ([]byte, error) {
 	return text, nil
 }
 
+// maxError is how many bytes of what the decoder says an error has: it cites the text.
+const maxError = 512
+
 // Parse reads an outcome. Fields that it does not know are passed over, since newer workers
 // may write more.
 func Parse(text []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(text, &e); err != nil {
-		return Event{}, fmt.Errorf("reading an outcome: %w", err)
+		return Event{}, errors.New("reading an outcome: " + shorten(err.Error(), maxError))
 	}
 	if e.Type != Type || e.SpecVersion != "1.0" {
-		return Event{}, fmt.Errorf("reading an outcome: it is a CloudEvent %q of type %q, want %q of type %q", e.SpecVersion, e.Type, "1.0", Type)
+		return Event{}, fmt.Errorf("reading an outcome: it is a CloudEvent %q of type %q, want %q of type %q",
+			shorten(e.SpecVersion, maxError), shorten(e.Type, maxError), "1.0", Type)
 	}
 	return e, nil
 }
