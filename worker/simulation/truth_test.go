@@ -118,9 +118,9 @@ func (c *checker) truth(o order, e event, at int, told outcome.Target) {
 	case handlers.NotFound:
 		ok = t.Fate == unknown
 	case handlers.Conflict:
-		// The right version does not match any more once a call was carried out, and whether one
-		// was may be denied to be read.
-		ok = (t.Fate == alive || t.Fate == running) && t.Version == wrongVersion || t.Version == rightVersion && done && denied
+		// What has ended has not the version either, which only its state tells. The right one does
+		// not match any more once a call was carried out, and that too may be denied to be read.
+		ok = (t.Fate == alive || t.Fate == running || denied) && t.Version == wrongVersion || t.Version == rightVersion && done && denied
 	case handlers.Expired:
 		ok = o.Kind == expires && spared
 	case handlers.DryRun:
