@@ -3,6 +3,7 @@ package lane
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ func feed(t *testing.T, l *Lane[string], key string, n int) {
 // carries next to nothing, and that one's comes too.
 func TestTokensGoToFullRequestsFirst(t *testing.T) {
 	bubble(t, func(t *testing.T) {
+		var mu sync.Mutex
 		served := map[string]int{}
 		own := newBucket(1, 1)
 		s := &service{latency: time.Millisecond}
@@ -33,7 +35,9 @@ func TestTokensGoToFullRequestsFirst(t *testing.T) {
 			verdict := Throttled
 			if take(own) {
 				verdict = Done
+				mu.Lock()
 				served[ids[0][:4]]++
+				mu.Unlock()
 			}
 			return slices.Repeat([]Verdict{verdict}, len(ids))
 		}
