@@ -161,7 +161,7 @@ func TestTheLastReceivesAreNotSpentOnWaiting(t *testing.T) {
 		if most != last {
 			t.Errorf("a message was received %d times, want %d at most, and some so often", most, last)
 		}
-		if buried := r.sim.Depth(r.buried).Visible; buried != 0 {
+		if buried := len(r.sim.Messages(r.buried)); buried != 0 {
 			t.Errorf("the queue buried %d messages", buried)
 		}
 		if got := len(r.outcomes()); got != n {

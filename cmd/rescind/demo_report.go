@@ -45,11 +45,15 @@ type requests struct {
 	Unanswered int64 `json:"unanswered"` // the connection was cut
 }
 
+// inAll is how many messages are on a queue. Those of a dead-letter queue are hidden for a while
+// when the worker looks through it for what SQS moved there.
+func inAll(d awssim.Depth) int { return d.Visible + d.InFlight + d.Delayed }
+
 // report sums up what happened. It is asked once the worker has ended.
 func (d *demo) report() *demoReport {
 	r := &demoReport{
 		Commands: len(d.orders), Targets: d.tally.targets(d.orders), Outcomes: d.tally.counts(), Total: map[handlers.Status]int{},
-		Buried: d.sim.Depth(d.buried).Visible, Repeats: d.tally.repeats(), Requests: map[string]requests{},
+		Buried: inAll(d.sim.Depth(d.buried)), Repeats: d.tally.repeats(), Requests: map[string]requests{},
 		Seconds:  math.Round(time.Since(d.began).Seconds()*10) / 10,
 		Problems: append(d.tally.check(d.orders), d.problems...),
 	}

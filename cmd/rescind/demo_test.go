@@ -50,6 +50,13 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// What the worker has just looked through is buried all the same.
+func TestHiddenMessagesAreBuriedToo(t *testing.T) {
+	if n := inAll(awssim.Depth{Visible: 1, InFlight: 20, Delayed: 300}); n != 321 {
+		t.Errorf("%d messages, want 321", n)
+	}
+}
+
 func TestDemoIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var out, complaints strings.Builder

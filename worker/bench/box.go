@@ -228,7 +228,7 @@ func (b *box) close() error {
 	delete(seen, "")
 	b.tally.Distinct = len(seen)
 	b.tally.Cancelled = b.fleet.cancelled(b.sim, b.Commands)
-	b.tally.Buried = b.sim.Depth(commandQueue + "-dlq").Visible
+	b.tally.Buried = len(b.sim.Messages(commandQueue + "-dlq"))
 	err := errors.Join(b.sim.Close(), b.server.Close())
 	if served := <-b.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
