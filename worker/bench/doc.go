@@ -17,9 +17,9 @@
 // a contender makes slow it twice: ratios hold, commands a second do not travel. CPU is user and
 // system time of the contender's whole process, start and stop included.
 //
-// What contenders give differs. Rescind alone remembers commands in a ledger (synced to disk),
-// reads every job's state after the cancel, and says "cancelled"; the others say "accepted" of
-// what AWS took, and their second look at a redelivered command is a second cancel.
+// What contenders give differs. Rescind alone remembers commands in a ledger (synced to disk, or in
+// the box's DynamoDB), reads every job's state after the cancel, and says "cancelled"; the others
+// say "accepted" of what AWS took, and their second look at a redelivered command is a second cancel.
 //
 // With -growth, Rescind alone runs at 20,000 commands and at -commands, with its ledger and without
 // one, and the table says what a command costs at each.
