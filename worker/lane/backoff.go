@@ -37,8 +37,9 @@ func backoff(n int) time.Duration {
 // goes on at the speed of its quotas.
 type breaker struct {
 	failed  int
-	since   time.Time     // when it opened, first of all where it never stayed closed for lastGap
+	since   time.Time     // when it opened, first of all where the service has not recovered since
 	closed  time.Time     // when it closed last
+	better  int           // answered requests over failed ones since, 0 at the least; it ends at downAfter
 	gap     time.Duration // before the next probe
 	probeAt time.Time
 }
@@ -64,12 +65,16 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 	case answered:
 		closed = b.open()
 		if closed {
-			b.closed = now
+			b.closed, b.better = now, 0
 		}
+		b.better = min(b.better+1, downAfter)
 		b.failed, b.gap, b.probeAt = 0, 0, time.Time{}
 	case b.open() && !probe:
 	default:
-		if b.failed++; b.failed == downAfter && (b.since.IsZero() || now.Sub(b.closed) > lastGap) {
+		if b.better < downAfter {
+			b.better = max(b.better-1, 0)
+		}
+		if b.failed++; b.failed == downAfter && b.recovered(now) {
 			b.since = now
 		}
 		if b.open() {
@@ -78,4 +83,9 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 		}
 	}
 	return closed
+}
+
+// recovered says whether the last outage was over, or is too long ago to say anything of a new one.
+func (b *breaker) recovered(now time.Time) bool {
+	return b.better >= downAfter || now.Sub(b.closed) > max(lastGap, b.closed.Sub(b.since))
 }

@@ -166,3 +166,51 @@ func TestStatsAndWait(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// An outage begins when its first requests fail, not when the last of its lucky ones is over.
+func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
+	const span = 10 * time.Minute
+	for name, c := range map[string]struct {
+		between func(b *breaker, now time.Time) time.Time // from the end of one outage to the next
+		same    bool
+	}{
+		"an answer, and a pause": {func(_ *breaker, now time.Time) time.Time { return now.Add(span / 2) }, true},
+		"one of five answered": {func(b *breaker, now time.Time) time.Time {
+			for i := range 50 {
+				b.note(now, false, i%5 == 0)
+				now = now.Add(time.Second)
+			}
+			return now
+		}, true},
+		"nine of ten answered": {func(b *breaker, now time.Time) time.Time {
+			for i := range 50 {
+				b.note(now, false, i%10 != 0)
+				now = now.Add(time.Second)
+			}
+			return now
+		}, false},
+		"an answer, and nothing for longer than the outage": {func(_ *breaker, now time.Time) time.Time { return now.Add(span + time.Second) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			now := began
+			var b breaker
+			fail := func() {
+				for range downAfter {
+					b.note(now, true, false)
+				}
+			}
+			fail()
+			now = now.Add(span)
+			b.note(now, true, true)
+			now = c.between(&b, now)
+			fail()
+			if !b.open() {
+				t.Fatal("the breaker is closed after ten failures in a row")
+			}
+			if got := b.since.Equal(began); got != c.same {
+				t.Errorf("down since the first outage: %t, want %t", got, c.same)
+			}
+		})
+	}
+}
