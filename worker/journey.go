@@ -198,6 +198,13 @@ func (j *journey) beginningLocked() ledger.Progress {
 	return p
 }
 
+// begunByClaim is a journey's begun where its claim said so.
+var begunByClaim = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 func isClosed(c chan struct{}) bool {
 	select {
 	case <-c:

@@ -169,6 +169,11 @@ func (l *lanes) outlook(key holdingKey, times float64, t *handlers.Target) outlo
 	return o
 }
 
+// prompt reports whether so many targets of a lane would all be in cancelling requests within a second.
+func (l *lanes) prompt(h handlers.Handler, at handlers.Place, targets float64) bool {
+	return l.of(h, cancelling, at).Prompt(targets)
+}
+
 // plenty reports whether some lane has work enough at hand, and will soon have done it: then there
 // is no use in holding more.
 func (l *lanes) plenty() bool {

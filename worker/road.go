@@ -84,11 +84,15 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 		return
 	}
 	defer place.leave()
-	claim, done := r.claim(ctx, l, c)
+	begun := r.callFollows(l, c, place)
+	claim, done := r.claim(ctx, l, c, begun)
 	if done {
 		return
 	}
 	j := r.newJourney(l, c, claim, place)
+	if begun && !claim.Resumed {
+		j.begun = begunByClaim
+	}
 	defer r.memory.hold(j)()
 	defer r.catch(ctx, j)
 	if err := r.cancel(ctx, j); err != nil {
@@ -140,14 +144,32 @@ func timeLeft(now time.Time, ends ...time.Time) (left time.Duration, bounded boo
 	return left, bounded
 }
 
+// callFollows reports whether a cancelling call follows the claim at once. Then the claim says so, which
+// spares a write. Should the worker die between, whoever resumes finds what it would find had the
+// worker died within the call: nobody knows whether that arrived.
+func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool {
+	if l.MovedFrom != "" || c.DryRun || r.forbidden(c) != nil || !c.ExpiresAt.IsZero() {
+		return false // once it has expired, whether there was a call decides how it ends
+	}
+	if left, bounded := timeLeft(time.Now(), r.giveUp(l)); bounded && left < soon {
+		return false
+	}
+	h := r.handlers[c.Action]
+	if resolver, ok := h.(handlers.Resolver); ok && slices.ContainsFunc(c.Targets, resolver.Unresolved) {
+		return false
+	}
+	return r.lanes.prompt(h, c.Place(), place.besides())
+}
+
 // claim claims the command. done says that there is nothing left to do: it had ended before, is
 // held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command) (claim ledger.Claim, done bool) {
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, begun bool) (claim ledger.Claim, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
 		return claim, true
 	}
 	entry := ledger.Entry{
 		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
+		Begun: begun,
 	}
 	claim, err := r.memory.claim(ctx, entry)
 	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {

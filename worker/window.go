@@ -143,6 +143,13 @@ func (s *stay) countLocked(sign float64) {
 	s.of.targets += sign * s.n
 }
 
+// besides is how many targets its lane's commands have in all.
+func (s *stay) besides() float64 {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.of.targets
+}
+
 // leave gives the place up. It may be called twice.
 func (s *stay) leave() {
 	s.w.mu.Lock()

@@ -136,6 +136,27 @@ func (l *Lane[T]) Plenty() bool {
 	return ready >= rounds*l.o.InFlight && time.Duration(ready/l.o.InFlight)*l.took <= soonDone
 }
 
+// promptly is the time in which what a lane is prompt with is in a request.
+const promptly = time.Second
+
+// Prompt reports whether so many items, of those keys that wait now, would all be in requests within
+// a second, as far as anybody can tell: the tokens are there, nothing backs off, and the service
+// answers.
+func (l *Lane[T]) Prompt(items float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.breaker.open() || len(l.delayed) > 0 || l.inFlight > 0 && now.Sub(later(l.ended, l.busy)) > promptly {
+		return false
+	}
+	calls := max(items/float64(l.o.Max), float64(len(l.keys)))
+	rate, tokens := l.allowed()
+	if rate > 0 && calls > max(tokens, 0)+rate*promptly.Seconds() {
+		return false
+	}
+	return calls/float64(l.o.InFlight)*l.took.Seconds() <= promptly.Seconds()
+}
+
 // Outlook says at which pace a lane goes.
 type Outlook struct {
 	Pace  float64       // items a second; infinite where nothing limits the calls

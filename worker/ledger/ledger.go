@@ -54,6 +54,9 @@ type Entry struct {
 	Fingerprint Fingerprint
 	Campaign    string   // "" for none
 	Targets     []string // ids of its targets, for lookups
+	// Begun says that a cancelling call follows at once: the claim stores Progress{Begun: true}, and
+	// the caller need not. It counts only where nothing is resumed, and lookups do not tell it.
+	Begun bool
 }
 
 // State is what Claim found. The set is closed.
@@ -75,7 +78,7 @@ type Claim struct {
 	State    State
 	Token    Token     // when Claimed
 	Resumed  bool      // when Claimed: the key had been claimed before
-	Progress Progress  // when Claimed and Resumed
+	Progress Progress  // when Claimed and Resumed; otherwise Begun of the Entry is all that is stored
 	Outcome  []byte    // when Ended
 	Until    time.Time // when Held
 }

@@ -129,8 +129,11 @@ func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c
 				c.Until = c.Until.Add(-b.skew)
 			}
 			s := step{Worker: b.name, Operation: opClaim, Key: e.Key, Number: c.Token.Number, State: c.State, Resumed: c.Resumed, Silent: silent || b.isDead()}
-			if c.State == ledger.Claimed && c.Resumed {
+			switch {
+			case c.State == ledger.Claimed && c.Resumed:
 				s.Progress = &c.Progress
+			case c.State == ledger.Claimed && e.Begun:
+				s.Progress = &ledger.Progress{Begun: true}
 			}
 			s.Outcome = string(c.Outcome)
 			b.add(s)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
@@ -70,7 +71,7 @@ func everything() (all []string) {
 			all = append(all, toldAs(s))
 		}
 	}
-	return append(all, deniedByAWS, received(twice), aWorker(drains), aWorker(drainsCalmly), aWorker(stands), aWorker(skewed))
+	return append(all, deniedByAWS, received(twice), aWorker(drains), aWorker(drainsCalmly), aWorker(stands), aWorker(skewed), claimBegins, claimBegan)
 }
 
 const (
@@ -83,6 +84,8 @@ const (
 	drainsCalmly = "drains with messages while SQS is sound"
 	stands       = "stands still"
 	skewed       = "has another clock"
+	claimBegins  = "a claim says that calls begin"
+	claimBegan   = "a claim says so, and none began before the next claim"
 )
 
 // met is what a history has met of everything.
@@ -90,6 +93,7 @@ func met(h *history) map[string]bool {
 	all := map[string]bool{}
 	metByWorkers(h, all)
 	metByRequests(h, all)
+	metByClaims(h, all)
 	for _, o := range h.Plan.Commands {
 		all[commandOf(o.Kind)], all[commandIn(o.Envelope)] = true, true
 	}
@@ -125,6 +129,23 @@ func metByWorkers(h *history, all map[string]bool) {
 		l := c.lives[end.Worker]
 		all[aWorker(stands)] = all[aWorker(stands)] || l.Pause > 0 && end.Stopped.Sub(begin) > l.PauseAt
 		all[aWorker(skewed)] = all[aWorker(skewed)] || l.Skew != 0 && h.Plan.Ledger == onDynamo && !end.Stopped.IsZero()
+	}
+}
+
+// metByClaims looks for commands that were begun by their claim alone.
+func metByClaims(h *history, all map[string]bool) {
+	c := newChecker(h)
+	said := map[string]bool{} // by key
+	for _, s := range h.Steps {
+		switch o, ours := c.orders[s.Key]; {
+		case s.Operation != opClaim || s.State != ledger.Claimed || s.Progress == nil:
+		case !s.Resumed:
+			said[s.Key], all[claimBegins] = true, true
+		case said[s.Key] && ours:
+			all[claimBegan] = all[claimBegan] || s.Progress.Begun && !slices.ContainsFunc(o.Targets, func(at int) bool {
+				return slices.ContainsFunc(c.callsOf(h.Plan.Targets[at]), func(r awssim.Record) bool { return r.Began.Before(s.At) })
+			})
+		}
 	}
 }
 

@@ -156,9 +156,12 @@ func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 	var claim ledger.Claim
 	var refused error
 	key, fingerprint, entry := e.Key, e.Fingerprint, encodeEntry(e)
-	err := l.do(ctx, len(entry), func(b *batch) {
-		claim, refused = b.claim(key, fingerprint, entry, lease)
-	})
+	progress, err := firstProgress(e)
+	if err == nil {
+		err = l.do(ctx, len(entry)+len(progress), func(b *batch) {
+			claim, refused = b.claim(key, fingerprint, entry, progress, lease)
+		})
+	}
 	if err == nil {
 		err = refused
 	}

@@ -62,7 +62,7 @@ func TestCallsShareCommits(t *testing.T) {
 	for i := range n {
 		key := fmt.Sprint("key ", i)
 		l.group.Go(op{1, func(b *batch) {
-			if c, err := b.claim(key, ledger.Fingerprint{}, encodeEntry(ledger.Entry{Key: key}), time.Minute); err == nil && c.State == ledger.Claimed {
+			if c, err := b.claim(key, ledger.Fingerprint{}, encodeEntry(ledger.Entry{Key: key}), nil, time.Minute); err == nil && c.State == ledger.Claimed {
 				won++
 			}
 		}}, func(err error) {

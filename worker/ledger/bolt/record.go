@@ -87,6 +87,14 @@ func encodeProgress(p ledger.Progress) ([]byte, error) {
 	return b, nil
 }
 
+// firstProgress is what a key's first claim stores.
+func firstProgress(e ledger.Entry) ([]byte, error) {
+	if !e.Begun {
+		return nil, nil
+	}
+	return encodeProgress(ledger.Progress{Begun: true})
+}
+
 func decodeProgress(b []byte) (ledger.Progress, error) {
 	var p ledger.Progress
 	if len(b) == 0 {

@@ -15,7 +15,7 @@ var errMissing = errors.New("the record is missing")
 
 // claim decides what a claim of key finds, and takes it where it is free or its lease has
 // run out.
-func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry []byte, lease time.Duration) (ledger.Claim, error) {
+func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry, progress []byte, lease time.Duration) (ledger.Claim, error) {
 	if c, ok := b.claims[key]; ok {
 		return b.claimAgain(key, c, fingerprint, lease)
 	}
@@ -31,7 +31,7 @@ func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry []byte, 
 	if err != nil {
 		return ledger.Claim{}, err
 	}
-	if err := b.put(b.active, number, encodeActive(entry, nil)); err != nil {
+	if err := b.put(b.active, number, encodeActive(entry, progress)); err != nil {
 		return ledger.Claim{}, err
 	}
 	b.hold(key, claim{record: number, fingerprint: fingerprint, number: number, until: b.now.Add(lease)})

@@ -39,7 +39,7 @@ func fill(t testing.TB, l *Ledger, from, to int) {
 
 func (b *batch) endNew(key string) error {
 	entry := encodeEntry(ledger.Entry{Key: key, Targets: []string{"1d828f65-7a4d-42e8-996d-3b900ed59dc4"}})
-	c, err := b.claim(key, ledger.Fingerprint{}, entry, time.Minute)
+	c, err := b.claim(key, ledger.Fingerprint{}, entry, nil, time.Minute)
 	if err != nil {
 		return err
 	}

@@ -96,13 +96,29 @@ func (l *Ledger) decide(e ledger.Entry, seen *record, lease time.Duration) (ledg
 		return ledger.Claim{State: ledger.Held, Until: seen.lease}, nil
 	}
 	c.Token.Number = max(c.Token.Number, seen.number+1)
-	c.Resumed, c.Progress = !ours || !own.fresh, seen.progress
+	if ours && own.fresh {
+		return c, l.firstClaim(e, c.Token.Number, seen, lease)
+	}
+	c.Resumed, c.Progress = true, seen.progress
 	return c, l.takeover(e.Key, c.Token.Number, seen.stamp, lease)
 }
 
-// firstClaim writes the item of a key that is free, or forgotten.
+// begun is the progress of a command whose claim says that a call follows.
+var begun = func() []byte {
+	b, err := encodeProgress(ledger.Progress{Begun: true})
+	if err != nil {
+		panic(err) // a constant
+	}
+	return b
+}()
+
+// firstClaim writes the item of a key that is free, forgotten, or claimed by this ledger alone, whose
+// caller never knew.
 func (l *Ledger) firstClaim(e ledger.Entry, n uint64, seen *record, lease time.Duration) *write {
 	base := encodeEntry(e)
+	if e.Begun {
+		base["progress"] = octets(begun)
+	}
 	size := len(e.Key) + len(e.Campaign)
 	for _, t := range e.Targets {
 		size += 2 * len(t)

@@ -76,14 +76,14 @@
 // A write unit is 1 KB, begun, of the larger of the item before and after; a transaction takes
 // two ("Read and write operations" and "DynamoDB transactions" in the developer guide), and a
 // refused write counts like one that succeeded. The item of a command with one target is some
-// 300 bytes before its end, and its outcome (usually 1 to 2 KB) more after it. Claim, begin and
-// complete are therefore 1 + 1 + 2 or 3 units sent alone and twice that in transactions; the
-// two indexes add one each, at the claim. (That these are not doubled is inferred: indexes are
-// written after the transaction.) A command thus costs 6 to 7 units alone and 10 to 12 grouped,
-// one without campaign one less. Every 20 seconds that a worker holds a command cost 1 unit (2
+// 300 bytes before its end, and its outcome (usually 1 to 2 KB) more after it. Claim and complete are
+// therefore 1 + 2 or 3 units sent alone and twice that in transactions; the two indexes add one each,
+// at the claim. (That these are not doubled is inferred: indexes are written after the transaction.)
+// A command thus costs 5 to 6 units alone and 8 to 10 grouped, one without campaign one less. Where
+// its call does not follow the claim at once, begin is a write of its own: 1 unit, or 2. Every 20 seconds that a worker holds a command cost 1 unit (2
 // grouped). A command of n targets costs a read and 2n units more.
 //
-// Grouping makes 30 requests of 3,000, and needs as many fewer connections, signatures and round
+// Grouping makes 10 requests of 1,000 writes, and needs as many fewer connections, signatures and round
 // trips; DynamoDB charges it double. Where the bill matters more than what one worker can do,
 // set Options.Singly: every write is then a request of its own. It also suits a table that
 // other programs' transactions touch, where conflicts would cancel many.

@@ -9,6 +9,13 @@ import (
 	"github.com/rescindhq/rescind/worker/ledger"
 )
 
+// begun is the key "a", claimed by who says that calls begin.
+func begun() ledger.Entry {
+	e := tagged("a", "c", "t")
+	e.Begun = true
+	return e
+}
+
 var claiming = []testCase{
 	{"a free key is claimed", func(f *fixture) {
 		f.fresh(entry("a"))
@@ -69,6 +76,20 @@ var claiming = []testCase{
 			}
 			f.ok("Complete", f.complete(token, []byte("done"))) // the second time round: ended
 		}
+	}},
+	{"a first claim can say that calls begin, and no later one", func(f *fixture) {
+		f.fresh(begun())
+		want := ledger.Record{Entry: tagged("a", "c", "t"), Progress: ledger.Progress{Begun: true}}
+		f.sameRecord(f.byCampaign("c")["a"], want)
+		time.Sleep(lease)
+		token := f.resumed(want.Entry, want.Progress)
+		f.ok("Release", f.release(token, ledger.Progress{}))
+		token = f.resumed(begun(), ledger.Progress{})
+		f.ok("Progress", f.progress(ledger.Update{Token: token, Progress: step(1)})...)
+		time.Sleep(lease)
+		token = f.resumed(begun(), step(1))
+		f.ok("Complete", f.complete(token, []byte("done")))
+		f.ended(begun(), []byte("done"))
 	}},
 	{"token numbers grow with every claim of a key", func(f *fixture) {
 		last := uint64(0)

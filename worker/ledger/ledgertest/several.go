@@ -181,6 +181,17 @@ var losing = []testCase{
 		f.fresh(entry("a"))
 		f.state(entry("a"), ledger.Held)
 	}},
+	{"and then says anew whether calls begin", func(f *fixture) {
+		for _, first := range []bool{false, true} {
+			e := tagged(fmt.Sprint("key ", first), "c", "t")
+			e.Begun = first
+			f.losing(func() { _, _ = f.l.Claim(f.Context(), e, lease) })
+			e.Begun = !first
+			f.fresh(e)
+			time.Sleep(lease)
+			f.resumed(e, ledger.Progress{Begun: !first})
+		}
+	}},
 	{"and holds everybody else off for its lease", func(f *fixture) {
 		f.losing(func() { _, _ = f.l.Claim(f.Context(), entry("a"), lease) })
 		other := f.second()
