@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -189,6 +190,48 @@ func TestOutlook(t *testing.T) {
 				if o.Pace < row.pace*0.99 || o.Pace > row.pace*1.01 || o.Round.Round(time.Millisecond) != row.round {
 					t.Errorf("pace %.1f a second, round %s; want %.1f, %s", o.Pace, o.Round, row.pace, row.round)
 				}
+			})
+		})
+	}
+}
+
+// A lane is prompt while all that it has is in requests within a second.
+func TestPrompt(t *testing.T) {
+	for name, row := range map[string]struct {
+		quota *Quota
+		took  time.Duration
+		say   Verdict
+		ahead int // items that wait
+		items float64
+		want  bool
+	}{
+		"at rest":                      {quota: NewQuota(1, 10), items: 10, want: true},
+		"more than there are tokens":   {quota: NewQuota(1, 10), items: 120},
+		"no limit":                     {quota: NewQuota(0, 0), items: 1e6, want: true},
+		"no limit, and slow":           {quota: NewQuota(0, 0), took: 100 * time.Millisecond, say: Done, ahead: 2000, items: 20000},
+		"no limit, and quick":          {quota: NewQuota(0, 0), took: time.Millisecond, say: Done, ahead: 2000, items: 20000, want: true},
+		"nothing is answered":          {quota: NewQuota(0, 0), took: time.Hour, say: Done, ahead: 1, items: 2},
+		"throttled":                    {quota: NewQuota(0, 0), took: time.Millisecond, say: Throttled, ahead: 1, items: 2},
+		"the service is not available": {quota: NewQuota(0, 0), took: time.Millisecond, say: Unavailable, ahead: 1000, items: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				l := New(Options[string]{Max: 10, Quotas: []*Quota{row.quota}, Run: func(_ context.Context, _ string, batch [][]string) []Verdict {
+					time.Sleep(row.took)
+					return slices.Repeat([]Verdict{row.say}, len(batch))
+				}})
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() { l.Do(ctx, items("k", row.ahead)...) })
+				time.Sleep(2100 * time.Millisecond)
+				if got := l.Prompt(row.items); got != row.want {
+					t.Errorf("prompt: %t, want %t", got, row.want)
+				}
+				cancel()
+				l.Drain()
+				time.Sleep(row.took)
+				wg.Wait()
+				l.Close()
 			})
 		})
 	}
