@@ -169,9 +169,17 @@ func (l *lanes) outlook(key holdingKey, times float64, t *handlers.Target) outlo
 	return o
 }
 
-// prompt reports whether so many targets of a lane would all be in cancelling requests within a second.
-func (l *lanes) prompt(h handlers.Handler, at handlers.Place, targets float64) bool {
-	return l.of(h, cancelling, at).Prompt(targets)
+// prompt reports whether the lanes of an action in a place have so many targets in requests within a
+// second.
+func (l *lanes) prompt(key holdingKey, targets float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for v := cancelling; v <= recalling; v++ {
+		if found := l.lanes[laneKey{key.action, v, key.at}]; found != nil && !found.Prompt(targets) {
+			return false
+		}
+	}
+	return true
 }
 
 // plenty reports whether some lane has work enough at hand, and will soon have done it: then there

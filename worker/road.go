@@ -148,17 +148,14 @@ func timeLeft(now time.Time, ends ...time.Time) (left time.Duration, bounded boo
 // spares a write. Should the worker die between, whoever resumes finds what it would find had the
 // worker died within the call: nobody knows whether that arrived.
 func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool {
-	if l.MovedFrom != "" || c.DryRun || r.forbidden(c) != nil || !c.ExpiresAt.IsZero() {
+	if !place.prompt || l.MovedFrom != "" || c.DryRun || r.forbidden(c) != nil || !c.ExpiresAt.IsZero() {
 		return false // once it has expired, whether there was a call decides how it ends
 	}
 	if left, bounded := timeLeft(time.Now(), r.giveUp(l)); bounded && left < soon {
 		return false
 	}
-	h := r.handlers[c.Action]
-	if resolver, ok := h.(handlers.Resolver); ok && slices.ContainsFunc(c.Targets, resolver.Unresolved) {
-		return false
-	}
-	return r.lanes.prompt(h, c.Place(), place.besides())
+	resolver, ok := r.handlers[c.Action].(handlers.Resolver)
+	return !ok || !slices.ContainsFunc(c.Targets, resolver.Unresolved)
 }
 
 // claim claims the command. done says that there is nothing left to do: it had ended before, is

@@ -92,6 +92,7 @@ type stay struct {
 	of     *holding
 	target handlers.Target // the command's first: its keys stand for all
 	n      float64         // how many it has
+	prompt bool            // its lanes had no more before them than they have in requests at once
 	sentAt time.Time
 	evict  context.CancelCauseFunc // while it may be released
 }
@@ -120,13 +121,14 @@ func (w *window) enter(c *command.Command, sentAt time.Time, again, ask bool) (*
 		w.holdings[key] = h
 	}
 	h.usual += (float64(len(c.Targets)) - h.usual) / 64
-	if ask && (h.places > w.easy || w.held >= w.brim) {
+	prompt := w.lanes.prompt(key, h.targets+float64(len(c.Targets)))
+	if ask && !prompt && (h.places > w.easy || w.held >= w.brim) {
 		if wait := w.noRoomLocked(h, c.Targets[0], again); wait > 0 {
 			h.released++
 			return nil, wait
 		}
 	}
-	s := &stay{w: w, of: h, target: c.Targets[0], n: float64(len(c.Targets)), sentAt: sentAt}
+	s := &stay{w: w, of: h, target: c.Targets[0], n: float64(len(c.Targets)), prompt: prompt, sentAt: sentAt}
 	h.stays[s] = struct{}{}
 	s.countLocked(1)
 	w.watchLocked()
@@ -141,13 +143,6 @@ func (s *stay) countLocked(sign float64) {
 	s.w.held += sign * placesOf(s.n)
 	s.of.places += sign * placesOf(s.n)
 	s.of.targets += sign * s.n
-}
-
-// besides is how many targets its lane's commands have in all.
-func (s *stay) besides() float64 {
-	s.w.mu.Lock()
-	defer s.w.mu.Unlock()
-	return s.of.targets
 }
 
 // leave gives the place up. It may be called twice.

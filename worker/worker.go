@@ -21,6 +21,7 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/worker/command"
+	"github.com/rescindhq/rescind/worker/crew"
 	"github.com/rescindhq/rescind/worker/queue"
 	"github.com/rescindhq/rescind/worker/results"
 )
@@ -37,6 +38,7 @@ type Worker struct {
 	dead      []string          // their URLs
 	straying  sync.WaitGroup    // what takes from them
 	publisher *results.Publisher
+	crew      crew.Crew // what makes requests to SQS and SNS
 	metrics   *metrics
 	running   atomic.Bool
 }
@@ -51,7 +53,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	api := sqs.NewFromConfig(once(o.AWS))
 	w.queue = queue.New(api, queue.Options{
 		MaxInFlight: o.MaxInFlight, Lease: claimLease, Drain: o.Drain, Gate: w.gate,
-		DeadLetters: deadLetters, Logger: o.Log.Named("queue"), Plenty: func(held int) bool { return w.road.busy(held) || w.lanes.plenty() },
+		DeadLetters: deadLetters, Go: w.crew.Go, Logger: o.Log.Named("queue"), Plenty: func(held int) bool { return w.road.busy(held) || w.lanes.plenty() },
 	})
 	giveUps := make(map[string]time.Duration)
 	var facts []queueFacts
@@ -81,7 +83,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 	var sources map[string]source
 	w.dead, sources = w.findStrays(ctx, api, facts)
 	w.publisher = results.New(sns.NewFromConfig(once(o.AWS)), results.Options{
-		Logger: o.Log.Named("results"),
+		Go: w.crew.Go, Logger: o.Log.Named("results"),
 		OnDown: func(err error) { w.gate.set("results topic", err) },
 		OnUp:   func() { w.gate.set("results topic", nil) },
 	})
@@ -212,6 +214,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the router: %w", err)
 	}
+	defer w.crew.Close()
 	router.AddMiddleware(w.road.recoverer)
 	w.consume(router, w.o.QueueURLs[0])
 

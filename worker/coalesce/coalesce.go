@@ -26,6 +26,8 @@ type Options[T any] struct {
 	PartFilled int
 	// InFlight is the most requests under way; 0 means 64.
 	InFlight int
+	// Go runs a request; nil means on a goroutine of its own.
+	Go func(func())
 }
 
 // Group sends items of one kind. Its methods are safe for concurrent use.
@@ -55,6 +57,9 @@ func New[T, R any](o Options[T], do func(items []T) []R) *Group[T, R] {
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 64
+	}
+	if o.Go == nil {
+		o.Go = func(f func()) { go f() }
 	}
 	return &Group[T, R]{o: o, do: do}
 }
@@ -115,11 +120,12 @@ func (g *Group[T, R]) startLocked() {
 		switch {
 		case full:
 			g.inFlight++
-			go g.send(g.takeLocked(n))
+			batch := g.takeLocked(n)
+			g.o.Go(func() { g.send(batch) })
 		case g.inFlight < g.o.PartFilled && !g.yielding:
 			g.inFlight++
 			g.yielding = true
-			go g.sendSoon()
+			g.o.Go(g.sendSoon)
 			return
 		default:
 			return

@@ -119,7 +119,21 @@ func (w *writer) name(name string) {
 
 // quote writes a string, text that is not UTF-8 with U+FFFD in it.
 func (w *writer) quote(s string) {
+	if isPlain(s) {
+		w.text = append(append(append(w.text, '"'), s...), '"')
+		return
+	}
 	w.text, _ = jsontext.AppendQuote(w.text, s) // its error says no more than that there was such
+}
+
+// isPlain says that a string stands in JSON as it is: printable ASCII without quotes and backslashes.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *writer) string(name, s string) {

@@ -69,6 +69,8 @@ type Options struct {
 	// Unmarshal makes Watermill's message. Default: the SQS message id is its UUID, the body
 	// its payload, and string attributes its metadata. It must not return nil.
 	Unmarshal func(types.Message) *message.Message
+	// Go runs a poll, a delete or a change of visibility. Default: on a goroutine of its own.
+	Go func(func())
 	// Logger is told of lost leases, failures to settle, and when receiving begins and
 	// ceases to fail. Default: nothing is logged.
 	Logger *zap.Logger
@@ -124,6 +126,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Drain <= 0 {
 		o.Drain = 25 * time.Second
+	}
+	if o.Go == nil {
+		o.Go = func(f func()) { go f() }
 	}
 	if o.Unmarshal == nil {
 		o.Unmarshal = unmarshal

@@ -185,7 +185,9 @@ func (s *Subscriber) beginLocked(sub *subscription, n int) {
 		// While there is a backlog, polls find its end soon: later queues wait for that.
 		wait = min(wait, backlogWait)
 	}
-	sub.polling.Go(func() {
+	sub.polling.Add(1)
+	s.o.Go(func() {
+		defer sub.polling.Done()
 		full := s.poll(sub, n, wait)
 		s.mu.Lock()
 		if full {

@@ -33,9 +33,9 @@ func (s *Subscriber) requestsLocked(queueURL string) *requests {
 	if r == nil {
 		r = &requests{
 			// One part-filled delete at a time: nobody waits for it but the window.
-			deletes: coalesce.New(coalesce.Options[string]{Max: batchMax, PartFilled: 1},
+			deletes: coalesce.New(coalesce.Options[string]{Max: batchMax, PartFilled: 1, Go: s.o.Go},
 				func(receipts []string) []error { return s.deleteBatch(queueURL, receipts) }),
-			visibilities: coalesce.New(coalesce.Options[visibility]{Max: batchMax},
+			visibilities: coalesce.New(coalesce.Options[visibility]{Max: batchMax, Go: s.o.Go},
 				func(list []visibility) []error { return s.visibilityBatch(queueURL, list) }),
 		}
 		s.queues[queueURL] = r

@@ -30,6 +30,8 @@ type Options struct {
 	// in turn, one at a time. They must not block, and must not call the Publisher.
 	OnDown func(error)
 	OnUp   func()
+	// Go runs a request. Default: on a goroutine of its own.
+	Go func(func())
 	// Logger is told of both, and of rejections. Default: nothing is logged.
 	Logger *zap.Logger
 }
@@ -186,7 +188,7 @@ func (p *Publisher) groupLocked(topic string) *coalesce.Group[*entry, error] {
 	g := p.topics[topic]
 	if g == nil {
 		// With two part-filled requests under way a twentieth more was published than full ones need.
-		o := coalesce.Options[*entry]{Max: batchMax, PartFilled: 1, MaxBytes: batchMaxBytes, Size: (*entry).size}
+		o := coalesce.Options[*entry]{Max: batchMax, PartFilled: 1, MaxBytes: batchMaxBytes, Size: (*entry).size, Go: p.o.Go}
 		g = coalesce.New(o, func(list []*entry) []error { return p.send(topic, list) })
 		p.topics[topic] = g
 	}
