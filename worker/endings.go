@@ -22,17 +22,17 @@ import (
 type told struct {
 	event []byte
 	id    string // of the event
-	data  outcome.Data
+	data  *outcome.Data
 }
 
-func (r *road) tell(key string, d outcome.Data) (told, error) {
+func (r *road) tell(key string, d *outcome.Data) (*told, error) {
 	event, err := outcome.Encode(r.o.Name, key, d)
-	return told{event: event, id: outcome.EventID(key), data: d}, err
+	return &told{event: event, id: outcome.EventID(key), data: d}, err
 }
 
 // describe writes the outcome of a journey whose targets have all ended. internal is set where
 // it ended because its handling panicked too often.
-func (r *road) describe(j *journey, internal *lane.PanicError) (told, error) {
+func (r *road) describe(j *journey, internal *lane.PanicError) (*told, error) {
 	d := r.about(j.lease, j.command)
 	d.Targets = make([]outcome.Target, len(j.targets))
 	for i, t := range j.targets {
@@ -76,8 +76,8 @@ func (t *target) asTold() outcome.Target {
 }
 
 // about is what every outcome says of a command and its message.
-func (r *road) about(l *queue.Lease, c *command.Command) outcome.Data {
-	return outcome.Data{
+func (r *road) about(l *queue.Lease, c *command.Command) *outcome.Data {
+	return &outcome.Data{
 		CommandID: c.ID, Action: c.Action, Account: c.Account, Region: c.Region,
 		Reason: c.Reason, RequestedBy: c.RequestedBy, Campaign: c.Campaign, DryRun: c.DryRun,
 		Sender: sender(l, c.Via), TraceParent: c.TraceParent,
@@ -99,7 +99,7 @@ func sender(l *queue.Lease, via string) string {
 
 // invalid ends a message whose command cannot be read or breaks a rule.
 func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
-	r.bury(ctx, l, func(claim ledger.Claim) (told, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim ledger.Claim) (*told, *queue.Mark, error) {
 		d := r.about(l, &bad.Command)
 		d.Status, d.Verdict = handlers.Invalid, handlers.NotRun
 		d.Code, d.Message = outcome.CodeInvalid, bad.Error()
@@ -113,9 +113,9 @@ func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) 
 // message when it was the last one allowed.
 func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicError) {
 	r.log.Error("handling a message panicked", zap.String("message", l.MessageID), zap.Error(panicked), zap.ByteString("stack", panicked.Stack))
-	r.bury(ctx, l, func(claim ledger.Claim) (told, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim ledger.Claim) (*told, *queue.Mark, error) {
 		if claim.Progress.Panics+1 < panicsMost {
-			return told{}, nil, nil
+			return nil, nil, nil
 		}
 		d := r.about(l, &command.Command{})
 		d.Status, d.Verdict = handlers.Failed, handlers.NotStopped
@@ -153,7 +153,7 @@ func (r *road) unreadable(ctx context.Context, l *queue.Lease, c *command.Comman
 
 // bury claims a message under its own id, and ends it as last says. Where last has no outcome
 // yet, the message has panicked once more and is released.
-func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) (told, *queue.Mark, error)) {
+func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) (*told, *queue.Mark, error)) {
 	key := "msg:" + l.MessageID
 	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
 	if errors.Is(err, ledger.ErrUnreadable) {
@@ -183,7 +183,7 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 	case err != nil:
 		r.log.Error("outcome not written; the message will come back", zap.String("message", l.MessageID), zap.Error(err))
 		l.Release(time.Minute)
-	case o.event == nil:
+	case o == nil:
 		p := claim.Progress
 		p.Panics++
 		_ = r.memory.release(ctx, claim.Token, p) // a lost count costs one more try
@@ -228,7 +228,7 @@ func panicDelay(panics int) time.Duration { return time.Second << panics }
 
 // markOf is the mark of the message that a stored outcome belongs to, nil where that is to be
 // deleted.
-func markOf(d outcome.Data) *queue.Mark {
+func markOf(d *outcome.Data) *queue.Mark {
 	if d.Status == handlers.Invalid {
 		return &queue.Mark{Reason: d.Message, CommandID: d.CommandID}
 	}
@@ -239,11 +239,9 @@ func markOf(d outcome.Data) *queue.Mark {
 }
 
 // publish publishes an outcome as it was stored.
-func (w *Worker) publish(ctx context.Context, o told) error {
+func (w *Worker) publish(ctx context.Context, o *told) error {
 	m := message.NewMessageWithContext(ctx, o.id, o.event)
-	for name, value := range outcome.Attributes(o.data) {
-		m.Metadata.Set(name, value)
-	}
+	m.Metadata = outcome.Attributes(o.data)
 	if err := w.publisher.Publish(w.o.TopicARN, m); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func newMetrics(w *Worker) *metrics {
 }
 
 // published counts an outcome.
-func (m *metrics) published(d outcome.Data) {
+func (m *metrics) published(d *outcome.Data) {
 	service := "unknown" // whatever an invalid command calls its action is no label
 	if m.w.road.handlers[d.Action] != nil {
 		service = d.Action.Service()

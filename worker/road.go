@@ -55,7 +55,7 @@ type road struct {
 	memory   *memory
 	lanes    *lanes
 	window   *window
-	announce func(context.Context, told) error
+	announce func(context.Context, *told) error
 	draining atomic.Bool
 	inLanes  atomic.Int64 // journeys that wait for a lane
 	log      *zap.Logger
@@ -394,7 +394,7 @@ func (r *road) end(ctx context.Context, j *journey) {
 
 // conclude stores an outcome, publishes it, and settles the message: buried where there is a
 // mark, else deleted. Whatever is not reached is done again when the message comes back.
-func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, o told, mark *queue.Mark) {
+func (r *road) conclude(ctx context.Context, l *queue.Lease, t ledger.Token, o *told, mark *queue.Mark) {
 	if defect.Is(defect.PublishFirst) {
 		_ = r.announce(ctx, o)
 	}
@@ -415,10 +415,10 @@ func (r *road) again(ctx context.Context, l *queue.Lease, event []byte) {
 		l.Release(releaseMost)
 		return
 	}
-	r.report(ctx, l, told{event: event, id: e.ID, data: e.Data}, markOf(e.Data))
+	r.report(ctx, l, &told{event: event, id: e.ID, data: &e.Data}, markOf(&e.Data))
 }
 
-func (r *road) report(ctx context.Context, l *queue.Lease, o told, mark *queue.Mark) {
+func (r *road) report(ctx context.Context, l *queue.Lease, o *told, mark *queue.Mark) {
 	mark = r.markStray(l, o.data, mark)
 	if defect.Is(defect.DeleteFirst) && mark == nil {
 		go func() { _ = r.announce(context.WithoutCancel(ctx), o) }()

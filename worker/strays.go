@@ -125,7 +125,7 @@ func movedAway(from source) string {
 
 // markStray is the mark of a message that has its outcome: a stray is buried whatever became of
 // its command, since who reads the dead-letter queue is to see that its receives ran out.
-func (r *road) markStray(l *queue.Lease, d outcome.Data, mark *queue.Mark) *queue.Mark {
+func (r *road) markStray(l *queue.Lease, d *outcome.Data, mark *queue.Mark) *queue.Mark {
 	if mark != nil || l.MovedFrom == "" {
 		return mark
 	}

@@ -23,7 +23,7 @@ const maxText = 1024
 // many targets as there is room for, from the first on, the rest counted in TargetsOmitted;
 // with no targets and every other text cut at maxText. The event's own counts stay whole.
 // A text is cut at its end, between characters, and says how long it was.
-func cut(e Event) ([]byte, error) {
+func cut(e *Event) ([]byte, error) {
 	whole := e.Data
 	for _, bound := range bounds {
 		e.Data = whole
@@ -48,7 +48,7 @@ func cut(e Event) ([]byte, error) {
 		return text, err
 	}
 
-	shortenTexts(&e, maxText)
+	shortenTexts(e, maxText)
 	return write(e)
 }
 

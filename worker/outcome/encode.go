@@ -45,22 +45,23 @@ func EventID(key string) string { return uuid.NewSHA1(namespace, []byte(key)).St
 // Times are written in UTC, text that is not UTF-8 with U+FFFD in it. What is too large is cut,
 // messages first; see cut. d and its targets are not changed. The error is that of a time
 // whose year has not four digits.
-func Encode(name, key string, d Data) ([]byte, error) {
-	if d.ConfirmedBy == "" {
-		d.ConfirmedBy = ConfirmedByNone
-	}
-	d.EnqueuedAt, d.ReceivedAt, d.FinishedAt = d.EnqueuedAt.UTC(), d.ReceivedAt.UTC(), d.FinishedAt.UTC()
-	e := Event{
+func Encode(name, key string, d *Data) ([]byte, error) {
+	e := &Event{
 		SpecVersion:     "1.0",
 		ID:              EventID(key),
 		Source:          "/rescind/" + name,
 		Type:            Type,
 		Subject:         d.CommandID,
-		Time:            d.FinishedAt,
+		Time:            d.FinishedAt.UTC(),
 		DataContentType: "application/json",
 		TraceParent:     d.TraceParent,
-		Data:            d,
+		Data:            *d,
 	}
+	own := &e.Data
+	if own.ConfirmedBy == "" {
+		own.ConfirmedBy = ConfirmedByNone
+	}
+	own.EnqueuedAt, own.ReceivedAt, own.FinishedAt = d.EnqueuedAt.UTC(), d.ReceivedAt.UTC(), d.FinishedAt.UTC()
 	text, err := write(e)
 	if err == nil && len(text) > MaxBytes {
 		text, err = cut(e)
@@ -73,9 +74,9 @@ func Encode(name, key string, d Data) ([]byte, error) {
 
 // write is the event's JSON: the members of Event and Data in their order, as package json would
 // write them with its counts sorted; see write.go.
-func write(e Event) ([]byte, error) {
+func write(e *Event) ([]byte, error) {
 	w := writer{text: make([]byte, 0, 1024+256*len(e.Data.Targets))}
-	w.event(&e)
+	w.event(e)
 	if w.err != nil {
 		return nil, w.err
 	}

@@ -15,7 +15,8 @@ import (
 // FuzzParse: what is read as an outcome can be written again, within the bound, and from then
 // on stands byte for byte: so that one that passes through our hands is not changed by it.
 func FuzzParse(f *testing.F) {
-	whole, err := outcome.Encode("default", "c-1", whole())
+	d := whole()
+	whole, err := outcome.Encode("default", "c-1", &d)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func again(t *testing.T, name, key string, e outcome.Event) []byte {
 			return nil
 		}
 	}
-	text, err := outcome.Encode(name, key, d)
+	text, err := outcome.Encode(name, key, &d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func FuzzAttributes(f *testing.F) {
 	f.Add("emr:CancelSteps", "over-budget", "123456789012", "us-east-1")
 	f.Add("", "\x00\xff\uFFFE", "😀", ":")
 	f.Fuzz(func(t *testing.T, action, campaign, account, region string) {
-		for name, value := range outcome.Attributes(outcome.Data{
+		for name, value := range outcome.Attributes(&outcome.Data{
 			Action: handlers.Action(action), Status: handlers.Failed, Verdict: handlers.NotStopped, Campaign: campaign, Account: account, Region: region,
 		}) {
 			if value == "" || !utf8.ValidString(value) || strings.ContainsFunc(value, refused) {

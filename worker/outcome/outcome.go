@@ -126,14 +126,14 @@ func Of(targets []Target) (handlers.Status, handlers.Verdict, map[handlers.Statu
 // would be empty are left out. A character that SNS and SQS do not take in a message, which a
 // campaign may hold, is replaced by U+FFFD, for one such would have the publishing refused for
 // ever.
-func Attributes(d Data) map[string]string {
-	attributes := map[string]string{}
-	for name, value := range map[string]string{
-		"action": string(d.Action), "service": d.Action.Service(), "status": string(d.Status), "verdict": string(d.Verdict),
-		"campaign": d.Campaign, "account": d.Account, "region": d.Region,
+func Attributes(d *Data) map[string]string {
+	attributes := make(map[string]string, 8)
+	for _, a := range [...]struct{ name, value string }{
+		{"action", string(d.Action)}, {"service", d.Action.Service()}, {"status", string(d.Status)}, {"verdict", string(d.Verdict)},
+		{"campaign", d.Campaign}, {"account", d.Account}, {"region", d.Region},
 	} {
-		if value != "" {
-			attributes[name] = strings.Map(sendable, value)
+		if a.value != "" {
+			attributes[a.name] = strings.Map(sendable, a.value)
 		}
 	}
 	return attributes

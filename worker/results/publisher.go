@@ -96,7 +96,8 @@ func New(api API, o Options) *Publisher {
 
 // Publish publishes to the topic with the ARN topic and returns when every message was accepted
 // by SNS, was rejected, or saw its context end. The errors of messages are joined, each with
-// its UUID. A message whose context ended may still be published: its request may be under way.
+// its UUID. A message whose context ended may still be published: its request may be under way, so
+// its metadata must not be changed afterwards.
 // Metadata becomes message attributes of type String, except keys that begin with
 // InternalPrefix and empty values, which SNS does not take.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
@@ -213,24 +214,22 @@ func (p *Publisher) up() {
 type entry struct {
 	ctx        context.Context // carried with the message, as Watermill's is
 	body       string
-	attributes map[string]string
+	attributes message.Metadata // with those that are not sent
 	bytes      int
 }
 
 func newEntry(ctx context.Context, m *message.Message) *entry {
-	e := &entry{ctx: ctx, body: string(m.Payload), bytes: len(m.Payload)}
+	e := &entry{ctx: ctx, body: string(m.Payload), attributes: m.Metadata, bytes: len(m.Payload)}
 	for key, value := range m.Metadata {
-		if value == "" || strings.HasPrefix(key, InternalPrefix) {
-			continue
+		if isSent(key, value) {
+			e.bytes += len(key) + len(attributeType) + len(value)
 		}
-		if e.attributes == nil {
-			e.attributes = make(map[string]string, len(m.Metadata))
-		}
-		e.attributes[key] = value
-		e.bytes += len(key) + len(attributeType) + len(value)
 	}
 	return e
 }
+
+// isSent says whether metadata becomes an attribute.
+func isSent(key, value string) bool { return value != "" && !strings.HasPrefix(key, InternalPrefix) }
 
 func (e *entry) size() int { return e.bytes }
 

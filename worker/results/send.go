@@ -125,12 +125,15 @@ func (p *Publisher) rejected(code, text string) error {
 
 func (e *entry) wire(i int) types.PublishBatchRequestEntry {
 	w := types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: aws.String(e.body)}
-	if len(e.attributes) > 0 {
-		w.MessageAttributes = make(map[string]types.MessageAttributeValue, len(e.attributes))
-		for key, value := range e.attributes {
-			w.MessageAttributes[key] = types.MessageAttributeValue{
-				DataType: aws.String(attributeType), StringValue: aws.String(value),
-			}
+	for key, value := range e.attributes {
+		if !isSent(key, value) {
+			continue
+		}
+		if w.MessageAttributes == nil {
+			w.MessageAttributes = make(map[string]types.MessageAttributeValue, len(e.attributes))
+		}
+		w.MessageAttributes[key] = types.MessageAttributeValue{
+			DataType: aws.String(attributeType), StringValue: aws.String(value),
 		}
 	}
 	return w
