@@ -170,10 +170,13 @@ func (l *lanes) outlook(key holdingKey, times float64, t *handlers.Target) outlo
 }
 
 // prompt reports whether the lanes of an action in a place have so many targets in requests within a
-// second.
+// second. Where nothing was called yet, one has: of more nobody knows.
 func (l *lanes) prompt(key holdingKey, targets float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.lanes[laneKey{key.action, cancelling, key.at}] == nil {
+		return targets <= 1
+	}
 	for v := cancelling; v <= recalling; v++ {
 		if found := l.lanes[laneKey{key.action, v, key.at}]; found != nil && !found.Prompt(targets) {
 			return false
