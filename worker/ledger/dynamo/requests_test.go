@@ -164,12 +164,21 @@ func TestRefusedItemsCostTheOthersOneMoreRequest(t *testing.T) {
 		for i := 5; i < 100; i += 10 {
 			tokens[i].Number++
 		}
-		for i, err := range l.Progress(t.Context(), begun(tokens)...) {
-			if lost := i%10 == 5 && i < 100; errors.Is(err, ledger.ErrFenced) != lost || !lost && err != nil {
+		// While one is under way the others wait until they are 100.
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := l.Progress(t.Context(), begun(tokens[100:])...)[0]; err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		for i, err := range l.Progress(t.Context(), begun(tokens[:100])...) {
+			if lost := i%10 == 5; errors.Is(err, ledger.ErrFenced) != lost || !lost && err != nil {
 				t.Errorf("update %d: %v", i, err)
 			}
 		}
-		// One alone, as nothing was in its way, 100 together, and 90 of these once more.
+		wg.Wait()
+		// 100 together, and 90 of these once more.
 		if got := w.count("TransactWriteItems") - before; got != 2 {
 			t.Errorf("%d transactions, want 2", got)
 		}
