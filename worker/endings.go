@@ -178,7 +178,7 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 		return
 	case ledger.Claimed:
 	}
-	o, mark, err := last(claim)
+	o, mark, err := last(claim.Claim)
 	switch {
 	case err != nil:
 		r.log.Error("outcome not written; the message will come back", zap.String("message", l.MessageID), zap.Error(err))

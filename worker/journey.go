@@ -41,12 +41,13 @@ type journey struct {
 	attempts     ledger.Attempts
 }
 
-func (r *road) newJourney(l *queue.Lease, c *command.Command, claim ledger.Claim, place *stay) *journey {
+func (r *road) newJourney(l *queue.Lease, c *command.Command, claim claimed, place *stay) *journey {
 	j := &journey{
 		lease: l, place: place, command: c, handler: r.handlers[c.Action], at: c.Place(),
 		token: claim.Token, resumed: claim.Resumed, left: make(chan struct{}),
 		stored: claim.Progress.Targets, patience: time.Now().Add(r.o.Patience),
-		panics: claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
+		claimedUntil: claim.until,
+		panics:       claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
 	}
 	j.giveUp = r.giveUp(l)
 	for _, t := range c.Targets {
@@ -156,7 +157,7 @@ func (m *memory) begin(ctx context.Context, batch [][]*target) {
 			j := t.journey
 			j.mu.Lock()
 			switch {
-			case j.begun == nil || isClosed(j.begun) && now.After(j.claimedUntil):
+			case j.begun == nil || isClosed(j.begun) && isOver(now, j.claimedUntil):
 				j.begun = make(chan struct{})
 				mine = append(mine, j)
 				updates = append(updates, ledger.Update{Token: j.token, Progress: j.beginningLocked()})
@@ -197,6 +198,10 @@ func (j *journey) beginningLocked() ledger.Progress {
 	}
 	return p
 }
+
+// isOver says whether a time is over by the clock that stands still while the machine is suspended, or
+// by the one that does not.
+func isOver(now, until time.Time) bool { return now.After(until) || now.Round(0).After(until.Round(0)) }
 
 // begunByClaim is a journey's begun where its claim said so.
 var begunByClaim = func() chan struct{} {

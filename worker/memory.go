@@ -70,9 +70,18 @@ func retryAfter(n int) time.Duration {
 	return time.Duration(rand.Int64N(int64(most) + 1))
 }
 
-func (m *memory) claim(ctx context.Context, e ledger.Entry) (c ledger.Claim, err error) {
+// claimed is what a claim found, and until when it holds by this worker's own clock, if it does and is
+// not renewed. That counts from before the ledger was asked: whoever stands still while it answers
+// finds the claim over.
+type claimed struct {
+	ledger.Claim
+	until time.Time
+}
+
+func (m *memory) claim(ctx context.Context, e ledger.Entry) (c claimed, err error) {
 	err = m.insist(ctx, func() error {
-		c, err = m.ledger.Claim(ctx, e, claimLease)
+		c.until = time.Now().Add(claimLease)
+		c.Claim, err = m.ledger.Claim(ctx, e, claimLease)
 		return err
 	})
 	return c, err
@@ -127,7 +136,6 @@ func (m *memory) hold(j *journey) (let func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held[j.token.Key] = j
-	j.claimedUntil = time.Now().Add(claimLease)
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -160,7 +160,7 @@ func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool
 
 // claim claims the command. done says that there is nothing left to do: it had ended before, is
 // held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, begun bool) (claim ledger.Claim, done bool) {
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, begun bool) (claim claimed, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
 		return claim, true
 	}
@@ -195,7 +195,7 @@ func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, be
 
 // untilFree is the time until the holder's lease ends, and a second at least: its clock may be
 // another one.
-func untilFree(held ledger.Claim) time.Duration {
+func untilFree(held claimed) time.Duration {
 	return max(time.Until(held.Until), time.Second)
 }
 

@@ -20,6 +20,8 @@ const (
 	// within lastGap. So is it where a probe is not answered at all: the next does not wait longer.
 	firstGap = 200 * time.Millisecond
 	lastGap  = 8 * time.Second
+	// An outage is remembered for as long as it lasted, but no longer than this.
+	remembered = 15 * time.Minute
 )
 
 // backoff returns the wait before the try after n failed ones.
@@ -87,5 +89,5 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 
 // recovered says whether the last outage was over, or is too long ago to say anything of a new one.
 func (b *breaker) recovered(now time.Time) bool {
-	return b.better >= downAfter || now.Sub(b.closed) > max(lastGap, b.closed.Sub(b.since))
+	return b.better >= downAfter || now.Sub(b.closed) > max(lastGap, min(b.closed.Sub(b.since), remembered))
 }

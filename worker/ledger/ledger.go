@@ -55,7 +55,8 @@ type Entry struct {
 	Campaign    string   // "" for none
 	Targets     []string // ids of its targets, for lookups
 	// Begun says that a cancelling call follows at once: the claim stores Progress{Begun: true}, and
-	// the caller need not. It counts only where nothing is resumed, and lookups do not tell it.
+	// the caller need not. It counts only where nothing is resumed. In a Record it is always false:
+	// its Progress tells.
 	Begun bool
 }
 
