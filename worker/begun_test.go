@@ -102,7 +102,7 @@ func (s *slow) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (
 	if failed != nil || other.State != ledger.Claimed || !other.Resumed {
 		s.t.Errorf("the other worker's claim: %+v, %v", other, failed)
 	}
-	if err := s.Ledger.Complete(ctx, other.Token, []byte(`{}`)); err != nil {
+	if err := s.Complete(ctx, other.Token, []byte(`{}`)); err != nil {
 		s.t.Error(err)
 	}
 	return c, err
@@ -140,7 +140,7 @@ func (s *released) Claim(ctx context.Context, e ledger.Entry, lease time.Duratio
 		if err != nil {
 			return c, err
 		}
-		if err := s.Ledger.Release(ctx, ledger.Update{Token: c.Token}); err != nil {
+		if err := s.Release(ctx, ledger.Update{Token: c.Token}); err != nil {
 			return c, err
 		}
 	}
