@@ -191,7 +191,9 @@ func (q *Quota) took(now, reserved time.Time) {
 }
 
 // recently is what was accepted a second within about the last one.
-func (q *Quota) recently(now time.Time) float64 { return q.lately * math.Exp(-now.Sub(q.fadeAt).Seconds()) }
+func (q *Quota) recently(now time.Time) float64 {
+	return q.lately * math.Exp(-now.Sub(q.fadeAt).Seconds())
+}
 
 // throttled is told of a call, whose token was reserved at that time, that was throttled.
 func (q *Quota) throttled(now, reserved time.Time) {
