@@ -49,6 +49,9 @@ func (r *road) newJourney(l *queue.Lease, c *command.Command, claim claimed, pla
 		claimedUntil: claim.until,
 		panics:       claim.Progress.Panics, acceptedAt: claim.Progress.AcceptedAt, attempts: claim.Progress.Attempts,
 	}
+	if claim.begun {
+		j.begun = begunByClaim
+	}
 	j.giveUp = r.giveUp(l)
 	for _, t := range c.Targets {
 		made := &target{Target: t, journey: j}

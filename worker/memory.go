@@ -76,6 +76,7 @@ func retryAfter(n int) time.Duration {
 type claimed struct {
 	ledger.Claim
 	until time.Time
+	begun bool // it says that calls begin
 }
 
 func (m *memory) claim(ctx context.Context, e ledger.Entry) (c claimed, err error) {

@@ -84,15 +84,11 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 		return
 	}
 	defer place.leave()
-	begun := r.callFollows(l, c, place)
-	claim, done := r.claim(ctx, l, c, begun)
+	claim, done := r.claim(ctx, l, c, place)
 	if done {
 		return
 	}
 	j := r.newJourney(l, c, claim, place)
-	if begun && !claim.Resumed {
-		j.begun = begunByClaim
-	}
 	defer r.memory.hold(j)()
 	defer r.catch(ctx, j)
 	if err := r.cancel(ctx, j); err != nil {
@@ -160,13 +156,13 @@ func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool
 
 // claim claims the command. done says that there is nothing left to do: it had ended before, is
 // held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, begun bool) (claim claimed, done bool) {
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, place *stay) (claim claimed, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
 		return claim, true
 	}
 	entry := ledger.Entry{
 		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
-		Begun: begun,
+		Begun: r.callFollows(l, c, place),
 	}
 	claim, err := r.memory.claim(ctx, entry)
 	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {
@@ -182,6 +178,7 @@ func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, be
 	}
 	switch claim.State {
 	case ledger.Claimed:
+		claim.begun = entry.Begun && !claim.Resumed
 		return claim, false
 	case ledger.Ended:
 		r.again(ctx, l, claim.Outcome)
