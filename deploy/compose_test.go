@@ -128,12 +128,13 @@ func TestProcesses(t *testing.T) {
 	if err != nil || e.Data.CommandID != "typed" || e.Data.Status != handlers.Cancelled || e.Source != "/rescind/compose" {
 		t.Errorf("outcome %s (%v)", line, err)
 	}
-	for name, running := range map[string]*process{"worker": worker, "sim": sim} {
+	// In the order in which Compose stops what depends on what.
+	for _, running := range []*process{worker, sim} {
 		if err := running.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		if err := running.Wait(); err != nil {
-			t.Errorf("%s, told to stop: %v\n%s", name, err, running.err.String())
+			t.Errorf("%s, told to stop: %v\n%s", running.Args, err, running.err.String())
 		}
 	}
 	if strings.Contains(worker.err.String(), "read by nothing") {
