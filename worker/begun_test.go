@@ -22,7 +22,7 @@ type counted struct {
 	byClaim, later atomic.Int64
 }
 
-func (c *counted) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (c *counted) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if e.Begun {
 		c.byClaim.Add(1)
 	}
@@ -91,7 +91,7 @@ type slow struct {
 	done bool
 }
 
-func (s *slow) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (s *slow) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	c, err := s.counted.Claim(ctx, e, lease)
 	if s.done {
 		return c, err
@@ -133,7 +133,7 @@ type released struct {
 	done bool
 }
 
-func (s *released) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (s *released) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if !s.done {
 		s.done = true
 		c, err := s.Ledger.Claim(ctx, ledger.Entry{Key: e.Key, Fingerprint: e.Fingerprint}, lease)

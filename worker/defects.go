@@ -12,7 +12,7 @@ import (
 // guardFirst is a defect, and no part of a worker that runs: it ends a command that a guard
 // refuses without asking the ledger how far it came.
 func (r *road) guardFirst(ctx context.Context, l *queue.Lease, c *command.Command) bool {
-	j := r.newJourney(l, c, claimed{Claim: ledger.Claim{Token: ledger.Token{Key: c.Key()}}}, nil)
+	j := r.newJourney(l, c, &claimed{Claim: &ledger.Claim{Token: ledger.Token{Key: c.Key()}}}, nil)
 	kept := r.guard(j, time.Now())
 	if kept == nil {
 		return false

@@ -128,9 +128,9 @@ func TestOfExpiryAndGiveUpTheEarlierCounts(t *testing.T) {
 // poisoned is a ledger in which one record cannot be read.
 type poisoned struct{ ledger.Ledger }
 
-func (p poisoned) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (p poisoned) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if e.Key == "poison" {
-		return ledger.Claim{}, fmt.Errorf("claiming: %w: %w", ledger.ErrUnreadable, errors.New("unknown member"))
+		return nil, fmt.Errorf("claiming: %w: %w", ledger.ErrUnreadable, errors.New("unknown member"))
 	}
 	return p.Ledger.Claim(ctx, e, lease)
 }

@@ -26,8 +26,9 @@ type told struct {
 }
 
 func (r *road) tell(key string, d *outcome.Data) (*told, error) {
-	event, err := outcome.Encode(r.o.Name, key, d)
-	return &told{event: event, id: outcome.EventID(key), data: d}, err
+	id := outcome.EventID(key)
+	event, err := outcome.Encode(r.o.Name, id, d)
+	return &told{event: event, id: id, data: d}, err
 }
 
 // describe writes the outcome of a journey whose targets have all ended. internal is set where
@@ -36,7 +37,7 @@ func (r *road) describe(j *journey, internal *lane.PanicError) (*told, error) {
 	d := r.about(j.lease, j.command)
 	d.Targets = make([]outcome.Target, len(j.targets))
 	for i, t := range j.targets {
-		d.Targets[i] = t.asTold()
+		t.tell(&d.Targets[i])
 		if t.byRead {
 			d.ConfirmedBy = outcome.ConfirmedByPoll
 		}
@@ -63,16 +64,13 @@ func common(targets []outcome.Target) (code, message string) {
 	return targets[0].Code, targets[0].Message
 }
 
-// asTold is what the outcome says of a target.
-func (t *target) asTold() outcome.Target {
-	a := t.answer
-	o := outcome.Target{
-		ID: t.ID, Status: a.Status, Before: a.Before, After: a.After, RequestID: a.RequestID, Verdict: t.verdict,
-	}
+// tell writes down what the outcome says of a target.
+func (t *target) tell(o *outcome.Target) {
+	a := &t.answer
+	o.ID, o.Status, o.Before, o.After, o.RequestID, o.Verdict = t.ID, a.Status, a.Before, a.After, a.RequestID, t.verdict
 	if a.Err != nil {
 		o.Code, o.Message = a.Err.Code, a.Err.Message
 	}
-	return o
 }
 
 // about is what every outcome says of a command and its message.
@@ -99,7 +97,7 @@ func sender(l *queue.Lease, via string) string {
 
 // invalid ends a message whose command cannot be read or breaks a rule.
 func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) {
-	r.bury(ctx, l, func(claim ledger.Claim) (*told, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim *claimed) (*told, *queue.Mark, error) {
 		d := r.about(l, &bad.Command)
 		d.Status, d.Verdict = handlers.Invalid, handlers.NotRun
 		d.Code, d.Message = outcome.CodeInvalid, bad.Error()
@@ -113,7 +111,7 @@ func (r *road) invalid(ctx context.Context, l *queue.Lease, bad *command.Error) 
 // message when it was the last one allowed.
 func (r *road) broken(ctx context.Context, l *queue.Lease, panicked *lane.PanicError) {
 	r.log.Error("handling a message panicked", zap.String("message", l.MessageID), zap.Error(panicked), zap.ByteString("stack", panicked.Stack))
-	r.bury(ctx, l, func(claim ledger.Claim) (*told, *queue.Mark, error) {
+	r.bury(ctx, l, func(claim *claimed) (*told, *queue.Mark, error) {
 		if claim.Progress.Panics+1 < panicsMost {
 			return nil, nil, nil
 		}
@@ -153,7 +151,7 @@ func (r *road) unreadable(ctx context.Context, l *queue.Lease, c *command.Comman
 
 // bury claims a message under its own id, and ends it as last says. Where last has no outcome
 // yet, the message has panicked once more and is released.
-func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim) (*told, *queue.Mark, error)) {
+func (r *road) bury(ctx context.Context, l *queue.Lease, last func(*claimed) (*told, *queue.Mark, error)) {
 	key := "msg:" + l.MessageID
 	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
 	if errors.Is(err, ledger.ErrUnreadable) {
@@ -178,7 +176,7 @@ func (r *road) bury(ctx context.Context, l *queue.Lease, last func(ledger.Claim)
 		return
 	case ledger.Claimed:
 	}
-	o, mark, err := last(claim.Claim)
+	o, mark, err := last(claim)
 	switch {
 	case err != nil:
 		r.log.Error("outcome not written; the message will come back", zap.String("message", l.MessageID), zap.Error(err))

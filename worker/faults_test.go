@@ -189,9 +189,9 @@ type failing struct {
 
 var errDown = errors.New("the disk is full")
 
-func (f failing) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (f failing) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if f.down.Load() {
-		return ledger.Claim{}, errDown
+		return nil, errDown
 	}
 	return f.Ledger.Claim(ctx, e, lease)
 }

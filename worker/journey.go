@@ -41,7 +41,7 @@ type journey struct {
 	attempts     ledger.Attempts
 }
 
-func (r *road) newJourney(l *queue.Lease, c *command.Command, claim claimed, place *stay) *journey {
+func (r *road) newJourney(l *queue.Lease, c *command.Command, claim *claimed, place *stay) *journey {
 	j := &journey{
 		lease: l, place: place, command: c, handler: r.handlers[c.Action], at: c.Place(),
 		token: claim.Token, resumed: claim.Resumed, left: make(chan struct{}),

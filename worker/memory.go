@@ -46,18 +46,27 @@ func (m *memory) insist(ctx context.Context, do func() error) error {
 			m.gate.set(theLedger, nil)
 			return err
 		}
-		if ctx.Err() != nil {
+		if !m.pause(ctx, n, err) {
 			return context.Cause(ctx)
 		}
-		if n == 0 {
-			m.log.Warn("ledger is failing; nothing new is received until it answers", zap.Error(err))
-		}
-		m.gate.set(theLedger, err)
-		select {
-		case <-time.After(retryAfter(n)):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	}
+}
+
+// pause closes the gate and waits before the ledger is asked again, that failed n times before; false: ctx
+// has ended.
+func (m *memory) pause(ctx context.Context, n int, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if n == 0 {
+		m.log.Warn("ledger is failing; nothing new is received until it answers", zap.Error(err))
+	}
+	m.gate.set(theLedger, err)
+	select {
+	case <-time.After(retryAfter(n)):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -74,18 +83,18 @@ func retryAfter(n int) time.Duration {
 // not renewed. That counts from before the ledger was asked: whoever stands still while it answers
 // finds the claim over.
 type claimed struct {
-	ledger.Claim
+	*ledger.Claim
 	until time.Time
 	begun bool // it says that calls begin
 }
 
-func (m *memory) claim(ctx context.Context, e ledger.Entry) (c claimed, err error) {
-	err = m.insist(ctx, func() error {
+func (m *memory) claim(ctx context.Context, e ledger.Entry) (*claimed, error) {
+	c := &claimed{}
+	return c, m.insist(ctx, func() (err error) {
 		c.until = time.Now().Add(claimLease)
 		c.Claim, err = m.ledger.Claim(ctx, e, claimLease)
 		return err
 	})
-	return c, err
 }
 
 func (m *memory) complete(ctx context.Context, t ledger.Token, outcome []byte) error {

@@ -20,7 +20,13 @@ type metrics struct {
 	took *prometheus.HistogramVec
 
 	mu       sync.Mutex
-	outcomes map[outcomeKey]int
+	outcomes map[outcomeKey]*outcomes
+}
+
+// outcomes are those published of one service and status.
+type outcomes struct {
+	count int
+	took  prometheus.Observer
 }
 
 type outcomeKey struct {
@@ -29,7 +35,7 @@ type outcomeKey struct {
 }
 
 func newMetrics(w *Worker) *metrics {
-	return &metrics{w: w, outcomes: make(map[outcomeKey]int), took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	return &metrics{w: w, outcomes: make(map[outcomeKey]*outcomes), took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "rescind_command_seconds", Help: "Time from sending a command to publishing its outcome.",
 		Buckets: prometheus.ExponentialBuckets(0.05, 4, 11), // 50 ms to 14 hours
 	}, []string{"service"})}
@@ -41,10 +47,16 @@ func (m *metrics) published(d *outcome.Data) {
 	if m.w.road.handlers[d.Action] != nil {
 		service = d.Action.Service()
 	}
-	m.took.WithLabelValues(service).Observe(time.Since(d.EnqueuedAt).Seconds())
+	key := outcomeKey{service, d.Status}
 	m.mu.Lock()
-	m.outcomes[outcomeKey{service, d.Status}]++
+	o := m.outcomes[key]
+	if o == nil {
+		o = &outcomes{took: m.took.WithLabelValues(service)}
+		m.outcomes[key] = o
+	}
+	o.count++
 	m.mu.Unlock()
+	o.took.Observe(time.Since(d.EnqueuedAt).Seconds())
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -102,8 +114,8 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, n, labels...)
 	}
 	m.mu.Lock()
-	for key, n := range m.outcomes {
-		count(descOutcomes, float64(n), key.service, string(key.status))
+	for key, o := range m.outcomes {
+		count(descOutcomes, float64(o.count), key.service, string(key.status))
 	}
 	m.mu.Unlock()
 	m.took.Collect(out)

@@ -156,9 +156,9 @@ func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool
 
 // claim claims the command. done says that there is nothing left to do: it had ended before, is
 // held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, place *stay) (claim claimed, done bool) {
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, place *stay) (claim *claimed, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
-		return claim, true
+		return nil, true
 	}
 	entry := ledger.Entry{
 		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
@@ -176,34 +176,43 @@ func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, pl
 		l.Release(0)
 		return claim, true
 	}
+	if claim.State != ledger.Claimed {
+		r.notOurs(ctx, l, c, claim)
+		return claim, true
+	}
+	claim.begun = entry.Begun && !claim.Resumed
+	return claim, false
+}
+
+// notOurs settles the message of a command that could not be claimed.
+func (r *road) notOurs(ctx context.Context, l *queue.Lease, c *command.Command, claim *claimed) {
 	switch claim.State {
-	case ledger.Claimed:
-		claim.begun = entry.Begun && !claim.Resumed
-		return claim, false
 	case ledger.Ended:
 		r.again(ctx, l, claim.Outcome)
 	case ledger.Held:
 		l.Release(untilFree(claim))
 	case ledger.OtherContent:
 		r.invalid(ctx, l, reused(c))
+	case ledger.Claimed:
 	}
-	return claim, true
 }
 
 // untilFree is the time until the holder's lease ends, and a second at least: its clock may be
 // another one.
-func untilFree(held claimed) time.Duration {
+func untilFree(held *claimed) time.Duration {
 	return max(time.Until(held.Until), time.Second)
 }
 
 // cancel brings every target of a command to its end, or says why that has to wait.
 func (r *road) cancel(ctx context.Context, j *journey) error {
+	within, stop := bounded(ctx, j.patience, time.Time{}, j.giveUp)
+	defer stop(nil)
 	kept := r.strayed(j.lease)
 	if kept == nil {
 		kept = r.guard(j, time.Now())
 	}
 	if kept == nil {
-		err := r.call(ctx, j)
+		err := r.call(within, stop, j)
 		if kept = r.keptBy(j, err); kept == nil && err != nil {
 			return err
 		}
@@ -216,7 +225,11 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 			}
 		}
 	}
-	err := r.look(ctx, j, kept)
+	if kept != nil { // time may have run out: one last look is taken all the same
+		within, stop = bounded(ctx, time.Now().Add(r.o.Patience), time.Time{}, time.Time{})
+		defer stop(nil)
+	}
+	err := r.look(within, j, kept)
 	why := r.keptBy(j, err)
 	if why == nil && errors.Is(err, errPatience) {
 		// The last look has failed too: what ended the calls ends the command, unless that was
@@ -234,10 +247,12 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 }
 
 // call sends the targets that AWS has not answered for yet through the lane of the
-// action's cancelling call, and judges the answers.
-func (r *road) call(ctx context.Context, j *journey) error {
-	ctx, stop := bounded(ctx, j.patience, j.command.ExpiresAt, j.giveUp)
-	defer stop(nil)
+// action's cancelling call, and judges the answers. stop ends ctx.
+func (r *road) call(ctx context.Context, stop context.CancelCauseFunc, j *journey) error {
+	if !j.command.ExpiresAt.IsZero() {
+		ctx, stop = bounded(ctx, j.patience, j.command.ExpiresAt, j.giveUp)
+		defer stop(nil)
+	}
 	if !lastChance(j.lease) {
 		j.place.waits(stop)
 		defer j.place.waits(nil)
@@ -282,15 +297,8 @@ func (r *road) resolve(ctx context.Context, j *journey) error {
 	return r.memory.progress(ctx, ledger.Update{Token: j.token, Progress: p})[0]
 }
 
-// look reads the state of the targets whose answers did not tell, and judges it. Where time
-// ran out, kept is set, and one last look is taken all the same.
+// look reads the state of the targets whose answers did not tell, and judges it.
 func (r *road) look(ctx context.Context, j *journey, kept *refusal) error {
-	patience, giveUp := j.patience, j.giveUp
-	if kept != nil {
-		patience, giveUp = time.Now().Add(r.o.Patience), time.Time{}
-	}
-	ctx, stop := bounded(ctx, patience, time.Time{}, giveUp)
-	defer stop(nil)
 	unknown := make([]*target, 0, len(j.targets))
 	for _, t := range j.targets {
 		if !t.ended {

@@ -266,9 +266,9 @@ type heldAtFirst struct {
 	until time.Time
 }
 
-func (h heldAtFirst) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (h heldAtFirst) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if time.Now().Before(h.until) {
-		return ledger.Claim{State: ledger.Held, Until: time.Now().Add(lease)}, nil
+		return &ledger.Claim{State: ledger.Held, Until: time.Now().Add(lease)}, nil
 	}
 	return h.Ledger.Claim(ctx, e, lease)
 }

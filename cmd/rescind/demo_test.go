@@ -74,7 +74,7 @@ func (w writes) Write(p []byte) (int, error) { w(p); return len(p), nil }
 // The demonstration's judge finds what is wrong.
 func TestTheTallyFindsWhatIsWrong(t *testing.T) {
 	encode := func(key string, d outcome.Data) string {
-		event, err := outcome.Encode("test", key, &d)
+		event, err := outcome.Encode("test", outcome.EventID(key), &d)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,8 +57,8 @@ type forgetful struct{ tokens atomic.Uint64 }
 
 var errForgetful = errors.New("this ledger remembers nothing")
 
-func (f *forgetful) Claim(_ context.Context, e ledger.Entry, _ time.Duration) (ledger.Claim, error) {
-	return ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: e.Key, Number: f.tokens.Add(1)}}, nil
+func (f *forgetful) Claim(_ context.Context, e ledger.Entry, _ time.Duration) (*ledger.Claim, error) {
+	return &ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: e.Key, Number: f.tokens.Add(1)}}, nil
 }
 
 func (*forgetful) Renew(_ context.Context, _ time.Duration, tokens ...ledger.Token) []error {

@@ -27,6 +27,7 @@
 package command
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"time"
 
@@ -101,20 +102,19 @@ func (c *Command) Key() string {
 // commands that differ have fingerprints that differ. Parameters that are not JSON, which
 // Decode never returns, are hashed as they stand.
 func (c *Command) Fingerprint() [32]byte {
-	// Quoting fails only on text that is not UTF-8, and then writes U+FFFD for it.
-	text := make([]byte, 0, len(c.Parameters)+256)
+	parameters := jsontext.Value(bytes.Clone(c.Parameters))
+	_ = parameters.Canonicalize() // on an error they stay as they are
+	// Quoting, which is canonical, fails only on text that is not UTF-8, and then writes U+FFFD for it.
+	text := make([]byte, 0, len(parameters)+256)
 	text = append(text, `{"account":`...)
 	text, _ = jsontext.AppendQuote(text, c.Account)
 	text = append(text, `,"action":`...)
 	text, _ = jsontext.AppendQuote(text, c.Action)
 	text = append(text, `,"parameters":`...)
-	text = append(text, c.Parameters...)
+	text = append(text, parameters...)
 	text = append(text, `,"region":`...)
 	text, _ = jsontext.AppendQuote(text, c.Region)
-	text = append(text, '}')
-	canonical := jsontext.Value(text)
-	_ = canonical.Canonicalize() // on an error the text stays as it is
-	return sha256.Sum256(canonical)
+	return sha256.Sum256(append(text, '}'))
 }
 
 // Error is a command that cannot be read or breaks a rule. As a sentence it is the field and

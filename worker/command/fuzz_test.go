@@ -1,7 +1,9 @@
 package command_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -84,6 +86,9 @@ func same(t *testing.T, d *command.Decoder, c *command.Command) {
 	if again.Fingerprint() != c.Fingerprint() {
 		t.Error("written out, its fingerprint is another")
 	}
+	if text := canonical(t, c); sha256.Sum256(text) != c.Fingerprint() {
+		t.Errorf("its fingerprint is not that of %s", text)
+	}
 	want := *c
 	want.ID = again.ID                  // see written
 	want.Parameters = again.Parameters  // equal by their fingerprints
@@ -91,6 +96,19 @@ func same(t *testing.T, d *command.Decoder, c *command.Command) {
 	if !strings.HasSuffix(c.ID, again.ID[4:]) || !reflect.DeepEqual(*again, want) {
 		t.Errorf("written out and read again:\n%+v\nwas\n%+v", *again, want)
 	}
+}
+
+// canonical is what the fingerprint is the hash of.
+func canonical(t *testing.T, c *command.Command) jsontext.Value {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{
+		"account": c.Account, "action": c.Action, "parameters": json.RawMessage(c.Parameters), "region": c.Region,
+	})
+	whole := jsontext.Value(text)
+	if err = errors.Join(err, whole.Canonicalize()); err != nil {
+		t.Fatal(err)
+	}
+	return whole
 }
 
 // written is a command as a sender would write it, its parameters in canonical JSON. An id that

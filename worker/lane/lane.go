@@ -116,15 +116,15 @@ func (l *Lane[T]) Do(ctx context.Context, items ...Item[T]) []error {
 		}
 		return w.errs
 	}
-	entries := make([]*entry[T], len(items))
+	entries := make([]entry[T], len(items))
 	l.mu.Lock()
 	for i, it := range items {
-		entries[i] = &entry[T]{waiter: w, index: i, value: it.Value}
+		entries[i] = entry[T]{waiter: w, index: i, value: it.Value}
 		if l.draining {
 			entries[i].finish(ErrDraining)
 			continue
 		}
-		l.addLocked(it, entries[i])
+		l.addLocked(it, &entries[i])
 	}
 	l.pumpLocked()
 	l.mu.Unlock()
@@ -134,8 +134,8 @@ func (l *Lane[T]) Do(ctx context.Context, items ...Item[T]) []error {
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
-	for _, e := range entries {
-		l.withdrawLocked(e, context.Cause(ctx))
+	for i := range entries {
+		l.withdrawLocked(&entries[i], context.Cause(ctx))
 	}
 	l.pumpLocked()
 	l.mu.Unlock()

@@ -148,8 +148,9 @@ type Record struct {
 // Ledger remembers commands. All methods are safe for concurrent use, and concurrent calls
 // share writes where the store allows it. Every method returns when ctx ends.
 type Ledger interface {
-	// Claim asks for a key for the time of a lease, measured by the ledger's clock.
-	Claim(ctx context.Context, e Entry, lease time.Duration) (Claim, error)
+	// Claim asks for a key for the time of a lease, measured by the ledger's clock. What it returns is
+	// the caller's own, nil beside an error.
+	Claim(ctx context.Context, e Entry, lease time.Duration) (*Claim, error)
 	// Renew makes leases last for lease from now. It returns an error for each token, in order.
 	Renew(ctx context.Context, lease time.Duration, tokens ...Token) []error
 	// Progress stores how far commands have come. It returns an error for each, in order.

@@ -156,7 +156,7 @@ func FuzzEncode(f *testing.F) {
 		if len(d.Targets) > 0 {
 			d.Targets[0].ID = long(e)
 		}
-		text, err := outcome.Encode(long(b), a, &d)
+		text, err := outcome.Encode(long(b), outcome.EventID(a), &d)
 		if err != nil {
 			t.Fatal(err)
 		}

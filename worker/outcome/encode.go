@@ -40,15 +40,26 @@ type Event struct {
 // version 5.
 func EventID(key string) string { return uuid.NewSHA1(namespace, []byte(key)).String() }
 
-// Encode writes the outcome of the command that has this key in the ledger, as the deployment
-// of this name: valid JSON and UTF-8 of at most MaxBytes, the same bytes for the same input.
-// Times are written in UTC, text that is not UTF-8 with U+FFFD in it. What is too large is cut,
-// messages first; see cut. d and its targets are not changed. The error is that of a time
-// whose year has not four digits.
-func Encode(name, key string, d *Data) ([]byte, error) {
+// Encode writes an outcome as the event of this id (see EventID), by the deployment of this name:
+// valid JSON and UTF-8 of at most MaxBytes, the same bytes for the same input. Times are written
+// in UTC, text that is not UTF-8 with U+FFFD in it. What is too large is cut, messages first; see
+// cut. d and its targets are not changed. The error is that of a time whose year has not four digits.
+func Encode(name, id string, d *Data) ([]byte, error) {
+	e := newEvent(name, id, d)
+	text, err := write(e)
+	if err == nil && len(text) > MaxBytes {
+		text, err = cut(e)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoding the outcome of %q: %w", d.CommandID, err)
+	}
+	return text, nil
+}
+
+func newEvent(name, id string, d *Data) *Event {
 	e := &Event{
 		SpecVersion:     "1.0",
-		ID:              EventID(key),
+		ID:              id,
 		Source:          "/rescind/" + name,
 		Type:            Type,
 		Subject:         d.CommandID,
@@ -62,14 +73,7 @@ func Encode(name, key string, d *Data) ([]byte, error) {
 		own.ConfirmedBy = ConfirmedByNone
 	}
 	own.EnqueuedAt, own.ReceivedAt, own.FinishedAt = d.EnqueuedAt.UTC(), d.ReceivedAt.UTC(), d.FinishedAt.UTC()
-	text, err := write(e)
-	if err == nil && len(text) > MaxBytes {
-		text, err = cut(e)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encoding the outcome of %q: %w", key, err)
-	}
-	return text, nil
+	return e
 }
 
 // write is the event's JSON: the members of Event and Data in their order, as package json would
@@ -81,15 +85,16 @@ func write(e *Event) ([]byte, error) {
 		return nil, w.err
 	}
 	text := w.text
-	// JSON may hold U+FFFE and U+FFFF as they are, SNS and SQS messages may not. They stand
-	// only inside of strings, where their escapes mean the same.
-	for _, r := range []string{"\uFFFE", "\uFFFF"} {
-		if bytes.Contains(text, []byte(r)) {
-			text = bytes.ReplaceAll(text, []byte(r), fmt.Appendf(nil, `\u%04x`, []rune(r)[0]))
-		}
+	if bytes.Contains(text, noncharacters) {
+		text = bytes.ReplaceAll(text, []byte("\uFFFE"), []byte(`\ufffe`))
+		text = bytes.ReplaceAll(text, []byte("\uFFFF"), []byte(`\uffff`))
 	}
 	return text, nil
 }
+
+// noncharacters is what U+FFFE and U+FFFF begin with in UTF-8. JSON may hold them as they are, SNS and SQS
+// messages may not. They stand only inside of strings, where their escapes mean the same.
+var noncharacters = []byte("\xEF\xBF")
 
 // maxError is how many bytes of what the decoder says an error has: it cites the text.
 const maxError = 512

@@ -16,7 +16,7 @@ import (
 // on stands byte for byte: so that one that passes through our hands is not changed by it.
 func FuzzParse(f *testing.F) {
 	d := whole()
-	whole, err := outcome.Encode("default", "c-1", &d)
+	whole, err := outcome.Encode("default", outcome.EventID("c-1"), &d)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func again(t *testing.T, name, key string, e outcome.Event) []byte {
 			return nil
 		}
 	}
-	text, err := outcome.Encode(name, key, &d)
+	text, err := outcome.Encode(name, outcome.EventID(key), &d)
 	if err != nil {
 		t.Fatal(err)
 	}

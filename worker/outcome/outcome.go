@@ -133,7 +133,10 @@ func Attributes(d *Data) map[string]string {
 		{"campaign", d.Campaign}, {"account", d.Account}, {"region", d.Region},
 	} {
 		if a.value != "" {
-			attributes[a.name] = strings.Map(sendable, a.value)
+			if !isPlain(a.value) {
+				a.value = strings.Map(sendable, a.value)
+			}
+			attributes[a.name] = a.value
 		}
 	}
 	return attributes

@@ -34,7 +34,7 @@ func whole() outcome.Data {
 
 func encode(t *testing.T, d outcome.Data) []byte {
 	t.Helper()
-	text, err := outcome.Encode("default", d.CommandID, &d)
+	text, err := outcome.Encode("default", outcome.EventID(d.CommandID), &d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAnInvalidCommandsEvent(t *testing.T) {
 		`"time":"2026-11-21T12:00:00Z","datacontenttype":"application/json","data":{"status":"invalid","verdict":"not_run","counts":{},"targets":[],` +
 		`"code":"Invalid","message":"body must not be empty","dryRun":false,"resumed":false,"escalated":false,"confirmedBy":"none",` +
 		`"attempts":{"calls":0,"throttled":0,"unavailable":0},"finishedAt":"2026-11-21T12:00:00Z"}}`
-	text, err := outcome.Encode("default", "msg:m-1", &outcome.Data{
+	text, err := outcome.Encode("default", outcome.EventID("msg:m-1"), &outcome.Data{
 		Status: handlers.Invalid, Verdict: handlers.NotRun, Code: outcome.CodeInvalid, Message: "body must not be empty",
 		FinishedAt: noon.In(time.FixedZone("CET", 3600)),
 	})
@@ -118,7 +118,7 @@ func TestParse(t *testing.T) {
 func TestEventIDIsOfTheKeyAlone(t *testing.T) {
 	d := whole()
 	a := parse(t, encode(t, d))
-	text, err := outcome.Encode("other", d.CommandID, &outcome.Data{Status: handlers.Failed, FinishedAt: noon.Add(time.Hour)})
+	text, err := outcome.Encode("other", outcome.EventID(d.CommandID), &outcome.Data{Status: handlers.Failed, FinishedAt: noon.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestAttributes(t *testing.T) {
 }
 
 func TestATimeThatJSONCannotWrite(t *testing.T) {
-	if _, err := outcome.Encode("default", "k", &outcome.Data{FinishedAt: noon.AddDate(9000, 0, 0)}); err == nil {
+	if _, err := outcome.Encode("default", outcome.EventID("k"), &outcome.Data{FinishedAt: noon.AddDate(9000, 0, 0)}); err == nil {
 		t.Error("year 11026 was written")
 	}
 }
@@ -205,7 +205,7 @@ func ExampleEncode() {
 		Targets: []outcome.Target{{ID: "j-1", Status: handlers.NotCancellable, After: "RUNNING"}},
 	}
 	d.Status, d.Verdict, d.Counts = outcome.Of(d.Targets)
-	text, err := outcome.Encode("default", "stop-7", &d)
+	text, err := outcome.Encode("default", outcome.EventID("stop-7"), &d)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/rescindhq/rescind/handlers"
 )
 
 // writer writes JSON by hand. An outcome is written for every command, each on a goroutine of its
@@ -42,9 +44,7 @@ func (w *writer) data(d *Data) {
 	w.string("verdict", string(d.Verdict))
 	w.name("counts")
 	w.begin('{')
-	for _, status := range slices.Sorted(maps.Keys(d.Counts)) {
-		w.int(string(status), d.Counts[status])
-	}
+	w.counts(d.Counts)
 	w.end('}')
 	w.name("targets")
 	w.begin('[')
@@ -74,6 +74,18 @@ func (w *writer) data(d *Data) {
 	w.time("finishedAt", d.FinishedAt)
 	w.unlessEmpty("worker", d.Worker)
 	w.end('}')
+}
+
+func (w *writer) counts(of map[handlers.Status]int) {
+	if len(of) > 1 {
+		for _, status := range slices.Sorted(maps.Keys(of)) {
+			w.int(string(status), of[status])
+		}
+		return
+	}
+	for status, n := range of { // nearly always: one target, or all ended alike
+		w.int(string(status), n)
+	}
 }
 
 func (w *writer) target(t *Target) {

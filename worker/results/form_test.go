@@ -92,9 +92,9 @@ func TestFormIsTheSDKsOwn(t *testing.T) {
 	for range batchMax {
 		batch = append(batch, &entry{
 			body: `{"status":"cancelled","message":"100% & more = ~é` + "\n\x00\U0001F600" + `"}`,
-			attributes: map[string]string{
-				"action": "batch:CancelJob", "service": "batch", "status": "cancelled", "verdict": "stopped",
-				"campaign": "über budget+1", "account": "123456789012", "region": "us-east-1",
+			attributes: []attribute{
+				{"action", "batch:CancelJob"}, {"service", "batch"}, {"status", "cancelled"}, {"verdict", "stopped"},
+				{"campaign", "über budget+1"}, {"account", "123456789012"}, {"region", "us-east-1"},
 			},
 		})
 	}
@@ -104,7 +104,7 @@ func TestFormIsTheSDKsOwn(t *testing.T) {
 
 // The SDK's serializer still goes by its name: else requests would silently cost more.
 func TestFormIsUsed(t *testing.T) {
-	one := []*entry{{body: "x", attributes: map[string]string{"a": "b"}}}
+	one := []*entry{{body: "x", attributes: []attribute{{"a", "b"}}}}
 	in := &sns.PublishBatchInput{TopicArn: aws.String("t")}
 	in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, one[0].wire(0))
 	tap := &wiretap{}
@@ -125,6 +125,6 @@ func FuzzForm(f *testing.F) {
 		if got, want := string(appendEscaped(nil, body)), url.QueryEscape(body); got != want {
 			t.Fatalf("%q becomes %q, want %q", body, got, want)
 		}
-		checkForm(t, []*entry{{body: body, attributes: map[string]string{name: value}}})
+		checkForm(t, []*entry{{body: body, attributes: []attribute{{name, value}}}})
 	})
 }

@@ -96,8 +96,7 @@ func New(api API, o Options) *Publisher {
 
 // Publish publishes to the topic with the ARN topic and returns when every message was accepted
 // by SNS, was rejected, or saw its context end. The errors of messages are joined, each with
-// its UUID. A message whose context ended may still be published: its request may be under way, so
-// its metadata must not be changed afterwards.
+// its UUID. A message whose context ended may still be published: its request may be under way.
 // Metadata becomes message attributes of type String, except keys that begin with
 // InternalPrefix and empty values, which SNS does not take.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
@@ -214,14 +213,17 @@ func (p *Publisher) up() {
 type entry struct {
 	ctx        context.Context // carried with the message, as Watermill's is
 	body       string
-	attributes message.Metadata // with those that are not sent
+	attributes []attribute
 	bytes      int
 }
 
+type attribute struct{ name, value string }
+
 func newEntry(ctx context.Context, m *message.Message) *entry {
-	e := &entry{ctx: ctx, body: string(m.Payload), attributes: m.Metadata, bytes: len(m.Payload)}
+	e := &entry{ctx: ctx, body: string(m.Payload), bytes: len(m.Payload), attributes: make([]attribute, 0, len(m.Metadata))}
 	for key, value := range m.Metadata {
 		if isSent(key, value) {
+			e.attributes = append(e.attributes, attribute{key, value})
 			e.bytes += len(key) + len(attributeType) + len(value)
 		}
 	}

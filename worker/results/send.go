@@ -16,7 +16,8 @@ import (
 	"github.com/rescindhq/rescind/internal/defect"
 )
 
-const attributeType = "String"
+// attributeType is the type of every attribute. The SDK wants a pointer to it; it is never changed.
+var attributeType = "String"
 
 // againError is a failure that is no fault of the message.
 type againError struct {
@@ -63,9 +64,9 @@ func (p *Publisher) send(topic string, list []*entry) []error {
 // request failed for no fault of an entry. A batch that is refused as a whole for what may be
 // one message's fault is sent again in halves: only a message alone carries a refusal.
 func (p *Publisher) request(topic string, list []*entry) (answers []error, failure error) {
-	in := &sns.PublishBatchInput{TopicArn: aws.String(topic)}
+	in := &sns.PublishBatchInput{TopicArn: &topic, PublishBatchRequestEntries: make([]types.PublishBatchRequestEntry, len(list))}
 	for i, e := range list {
-		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, e.wire(i))
+		in.PublishBatchRequestEntries[i] = e.wire(i)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), p.o.Timeout)
 	out, err := p.api.PublishBatch(ctx, in, withForm)
@@ -124,17 +125,13 @@ func (p *Publisher) rejected(code, text string) error {
 }
 
 func (e *entry) wire(i int) types.PublishBatchRequestEntry {
-	w := types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: aws.String(e.body)}
-	for key, value := range e.attributes {
-		if !isSent(key, value) {
-			continue
-		}
-		if w.MessageAttributes == nil {
-			w.MessageAttributes = make(map[string]types.MessageAttributeValue, len(e.attributes))
-		}
-		w.MessageAttributes[key] = types.MessageAttributeValue{
-			DataType: aws.String(attributeType), StringValue: aws.String(value),
-		}
+	w := types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: &e.body}
+	if len(e.attributes) > 0 {
+		w.MessageAttributes = make(map[string]types.MessageAttributeValue, len(e.attributes))
+	}
+	for i := range e.attributes {
+		a := &e.attributes[i]
+		w.MessageAttributes[a.name] = types.MessageAttributeValue{DataType: &attributeType, StringValue: &a.value}
 	}
 	return w
 }

@@ -122,7 +122,7 @@ func (b book) call(ctx context.Context, operation, key string, do func(silent bo
 	}) && !untold
 }
 
-func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c ledger.Claim, err error) {
+func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c *ledger.Claim, err error) {
 	told := b.call(ctx, opClaim, e.Key, func(silent bool) {
 		if c, err = b.Ledger.Claim(ctx, e, lease); err == nil {
 			if c.State == ledger.Held {
@@ -140,7 +140,7 @@ func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c
 		}
 	})
 	if !told {
-		return ledger.Claim{}, errLedger
+		return nil, errLedger
 	}
 	return c, err
 }

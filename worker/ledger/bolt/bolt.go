@@ -152,8 +152,8 @@ func (l *Ledger) do(ctx context.Context, size int, run func(*batch)) error {
 }
 
 // Claim implements [ledger.Ledger].
-func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
-	var claim ledger.Claim
+func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
+	var claim *ledger.Claim
 	var refused error
 	key, fingerprint, entry := e.Key, e.Fingerprint, encodeEntry(e)
 	progress, err := firstProgress(e)
@@ -166,7 +166,7 @@ func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 		err = refused
 	}
 	if err != nil {
-		return ledger.Claim{}, fmt.Errorf("claiming %q: %w", key, err)
+		return nil, fmt.Errorf("claiming %q: %w", key, err)
 	}
 	return claim, nil
 }

@@ -40,7 +40,7 @@ func commits(t testing.TB, l *Ledger) (n int) {
 	return n
 }
 
-func claimKey(t testing.TB, l *Ledger, key string, want ledger.State) ledger.Claim {
+func claimKey(t testing.TB, l *Ledger, key string, want ledger.State) *ledger.Claim {
 	t.Helper()
 	c, err := l.Claim(t.Context(), ledger.Entry{Key: key}, time.Minute)
 	if err != nil || c.State != want {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -49,7 +50,11 @@ func appendText(b []byte, s string) []byte {
 }
 
 func encodeEntry(e ledger.Entry) []byte {
-	b := append([]byte(nil), e.Fingerprint[:]...)
+	size := len(e.Fingerprint) + len(e.Key) + len(e.Campaign) + 3*binary.MaxVarintLen16
+	for _, t := range e.Targets {
+		size += len(t) + binary.MaxVarintLen16
+	}
+	b := append(make([]byte, 0, size), e.Fingerprint[:]...)
 	b = appendText(b, e.Key)
 	b = appendText(b, e.Campaign)
 	b = binary.AppendUvarint(b, uint64(len(e.Targets)))
@@ -92,8 +97,11 @@ func firstProgress(e ledger.Entry) ([]byte, error) {
 	if !e.Begun {
 		return nil, nil
 	}
-	return encodeProgress(ledger.Progress{Begun: true})
+	return beginning()
 }
+
+// beginning is the progress of which nothing is known but that calls begin.
+var beginning = sync.OnceValues(func() ([]byte, error) { return encodeProgress(ledger.Progress{Begun: true}) })
 
 func decodeProgress(b []byte) (ledger.Progress, error) {
 	var p ledger.Progress

@@ -15,51 +15,51 @@ var errMissing = errors.New("the record is missing")
 
 // claim decides what a claim of key finds, and takes it where it is free or its lease has
 // run out.
-func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry, progress []byte, lease time.Duration) (ledger.Claim, error) {
+func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry, progress []byte, lease time.Duration) (*ledger.Claim, error) {
 	if c, ok := b.claims[key]; ok {
 		return b.claimAgain(key, c, fingerprint, lease)
 	}
 	if e, ok, err := b.find(key); err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	} else if ok {
 		if e.entry.Fingerprint != fingerprint {
-			return ledger.Claim{State: ledger.OtherContent}, nil
+			return &ledger.Claim{State: ledger.OtherContent}, nil
 		}
-		return ledger.Claim{State: ledger.Ended, Outcome: bytes.Clone(e.outcome)}, nil
+		return &ledger.Claim{State: ledger.Ended, Outcome: bytes.Clone(e.outcome)}, nil
 	}
 	number, err := b.next(b.active)
 	if err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	}
 	if err := b.put(b.active, number, encodeActive(entry, progress)); err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	}
 	b.hold(key, claim{record: number, fingerprint: fingerprint, number: number, until: b.now.Add(lease)})
-	return ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: key, Number: number}}, nil
+	return &ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: key, Number: number}}, nil
 }
 
 // claimAgain claims a key that was claimed before and has not ended.
-func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, lease time.Duration) (ledger.Claim, error) {
+func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, lease time.Duration) (*ledger.Claim, error) {
 	if c.fingerprint != fingerprint {
-		return ledger.Claim{State: ledger.OtherContent}, nil
+		return &ledger.Claim{State: ledger.OtherContent}, nil
 	}
 	if b.now.Before(c.until) {
-		return ledger.Claim{State: ledger.Held, Until: c.until}, nil
+		return &ledger.Claim{State: ledger.Held, Until: c.until}, nil
 	}
 	record, err := b.record(c)
 	if err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	}
 	progress, err := decodeProgress(record.progress)
 	if err != nil {
-		return ledger.Claim{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
+		return nil, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
 	}
 	if c.number, err = b.next(b.active); err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	}
 	c.until, c.released = b.now.Add(lease), false
 	b.hold(key, c)
-	return ledger.Claim{
+	return &ledger.Claim{
 		State: ledger.Claimed, Token: ledger.Token{Key: key, Number: c.number},
 		Resumed: true, Progress: progress,
 	}, nil

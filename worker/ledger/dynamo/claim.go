@@ -14,10 +14,10 @@ import (
 // Claim implements [ledger.Ledger]. A key that was never claimed costs one write, and one that
 // was claimed before another. A command of several targets is read first, so that the items
 // beside it are written only once.
-func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (l *Ledger) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	c, err := l.claim(ctx, e, lease)
 	if err != nil {
-		return ledger.Claim{}, fmt.Errorf("claiming %q: %w", e.Key, err)
+		return nil, fmt.Errorf("claiming %q: %w", e.Key, err)
 	}
 	return c, nil
 }
@@ -28,19 +28,19 @@ const claimTries = 10
 
 var errContended = errors.New("the item changed whenever it was to be claimed")
 
-func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration) (ledger.Claim, error) {
+func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration) (*ledger.Claim, error) {
 	if err := l.usable(ctx, e.Key); err != nil {
-		return ledger.Claim{}, err
+		return nil, err
 	}
 	var seen *record
 	if several := distinct(e.Targets); len(several) > 1 {
 		var err error
 		if seen, err = l.get(ctx, e.Key); err != nil {
-			return ledger.Claim{}, err
+			return nil, err
 		}
 		if seen == nil || seen.forgotten(l.now()) {
 			if err := l.index(ctx, e.Key, several); err != nil {
-				return ledger.Claim{}, err
+				return nil, err
 			}
 		}
 	}
@@ -56,7 +56,7 @@ func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 		if err != nil {
 			// It may have taken effect: whoever claims next must not be held off by it.
 			l.lose(w.stamp, lost{fresh: !c.Resumed, until: l.now().Add(lease)})
-			return ledger.Claim{}, err
+			return nil, err
 		}
 		if a.stored {
 			return c, nil
@@ -65,20 +65,20 @@ func (l *Ledger) claim(ctx context.Context, e ledger.Entry, lease time.Duration)
 			// Refused for what is not told: a store that does not know how to return it, or one
 			// that has forgotten the item since.
 			if seen, err = l.get(ctx, e.Key); err != nil {
-				return ledger.Claim{}, err
+				return nil, err
 			}
 		}
 		if refusals++; refusals > claimTries {
-			return ledger.Claim{}, errContended
+			return nil, errContended
 		}
 	}
 }
 
 // decide says what a claim finds in what was seen of its key (nil: nothing), and with which
 // write it takes the key where it may. The write is conditional on what was seen.
-func (l *Ledger) decide(e ledger.Entry, seen *record, lease time.Duration) (ledger.Claim, *write) {
+func (l *Ledger) decide(e ledger.Entry, seen *record, lease time.Duration) (*ledger.Claim, *write) {
 	now := l.now()
-	c := ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: e.Key, Number: uint64(now.UnixNano())}}
+	c := &ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: e.Key, Number: uint64(now.UnixNano())}}
 	if seen == nil || seen.forgotten(now) {
 		if seen != nil {
 			c.Token.Number = max(c.Token.Number, seen.number+1)
@@ -86,14 +86,14 @@ func (l *Ledger) decide(e ledger.Entry, seen *record, lease time.Duration) (ledg
 		return c, l.firstClaim(e, c.Token.Number, seen, lease)
 	}
 	if seen.entry.Fingerprint != e.Fingerprint {
-		return ledger.Claim{State: ledger.OtherContent}, nil
+		return &ledger.Claim{State: ledger.OtherContent}, nil
 	}
 	own, ours := l.lost(seen.stamp)
 	switch {
 	case seen.stage == ended:
-		return ledger.Claim{State: ledger.Ended, Outcome: seen.outcome}, nil
+		return &ledger.Claim{State: ledger.Ended, Outcome: seen.outcome}, nil
 	case seen.stage == claimed && now.Before(seen.lease) && !ours:
-		return ledger.Claim{State: ledger.Held, Until: seen.lease}, nil
+		return &ledger.Claim{State: ledger.Held, Until: seen.lease}, nil
 	}
 	c.Token.Number = max(c.Token.Number, seen.number+1)
 	if ours && own.fresh {

@@ -92,7 +92,7 @@ func other() ledger.Entry {
 	return e
 }
 
-func (f *fixture) ask(e ledger.Entry) ledger.Claim {
+func (f *fixture) ask(e ledger.Entry) *ledger.Claim {
 	f.Helper()
 	c, err := f.l.Claim(f.Context(), e, lease)
 	if err != nil {
@@ -101,7 +101,7 @@ func (f *fixture) ask(e ledger.Entry) ledger.Claim {
 	return c
 }
 
-func (f *fixture) state(e ledger.Entry, want ledger.State) ledger.Claim {
+func (f *fixture) state(e ledger.Entry, want ledger.State) *ledger.Claim {
 	f.Helper()
 	c := f.ask(e)
 	if c.State != want {

@@ -105,7 +105,7 @@ var several = []testCase{
 		}
 		time.Sleep(lease)
 		var stored [n]error
-		var claims [n]ledger.Claim
+		var claims [n]*ledger.Claim
 		f.crowd(2*n, func(i int) {
 			if k := i / 2; i%2 == 0 {
 				stored[k] = f.progress(ledger.Update{Token: tokens[k], Progress: step(k + 1)})[0]
@@ -211,7 +211,7 @@ var losing = []testCase{
 	}},
 	{"claims beside each other are each known again", func(f *fixture) {
 		const n = 150
-		claim := func(i int) (ledger.Claim, error) {
+		claim := func(i int) (*ledger.Claim, error) {
 			return f.l.Claim(f.Context(), tagged(fmt.Sprint("key ", i), "c", "t", "u"), lease)
 		}
 		f.losing(func() { f.crowd(n, func(i int) { _, _ = claim(i) }) })
