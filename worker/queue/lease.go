@@ -80,7 +80,7 @@ type settlement struct {
 	kind  settlementKind
 	after time.Duration // releasing
 	group any           // releasing; see PutOff
-	mark  Mark          // burying
+	mark  *Mark         // burying
 }
 
 type leaseKey struct{}
@@ -108,7 +108,7 @@ func (l *Lease) PutOff(after time.Duration, group any) {
 
 // Bury records that the message is to be sent to the dead-letter queue with a mark, and then
 // deleted. The mark's Sender, Attributes and Cut fields are filled here.
-func (l *Lease) Bury(mark Mark) { l.set(settlement{kind: burying, mark: mark}) }
+func (l *Lease) Bury(mark Mark) { l.set(settlement{kind: burying, mark: &mark}) }
 
 func (l *Lease) set(how settlement) {
 	l.recordMu.Lock()

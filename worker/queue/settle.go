@@ -60,7 +60,7 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 			}
 		}
 	case burying:
-		s.bury(l, how.mark, remove)
+		s.bury(l, *how.mark, remove)
 	}
 }
 

@@ -1,112 +1,162 @@
 package service
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
 
-// Form is the parameters of a Query request: a tree, cut at the dots of the parameter names.
-// The zero value is empty.
+// Form is the parameters of a Query request, whose names are paths: those under one path, and the
+// one that has the path itself as its name. The zero value is empty.
 type Form struct {
-	name  string // under its parent
-	value string
-	set   bool
+	under  []parameter // in the order of their names, no name twice
+	cut    int         // how much of each name is the path, with the dot after it
+	own    *parameter  // nil for none
+	number int         // of a member of a list
+}
 
-	newest   *Form            // of its children, which are a list from the newest to the oldest
-	older    *Form            // the sibling that was made before it
-	children int              // how many
-	index    map[string]*Form // the children by name, once there are many; nil before
+type parameter struct {
+	name  []byte // of the request's body, where it is not escaped there
+	value string
 }
 
 const (
 	// maxParameters is how many parameters url.ParseQuery reads, and so this does.
 	maxParameters = 10_000
-	// fewChildren are looked through one by one. What real requests have many of (entries,
-	// attributes) comes to ten; an index is for whoever sends more.
-	fewChildren = 16
-	// maxSlab is how many nodes of a tree are allocated at once.
-	maxSlab = 512
+	// fewMembers is what the lists of real requests come to.
+	fewMembers = 10
 )
 
-// nothing is what stands where no parameter is. It is never changed.
-var nothing Form
-
 // ParseForm reads a form body as url.ParseQuery does; of parameters of one name the last counts.
+// The body must not change while the form is in use.
 func ParseForm(body []byte) (Form, error) {
-	text := string(body)
-	parameters := strings.Count(text, "&") + 1
-	if parameters > maxParameters || strings.Contains(text, ";") {
-		return Form{}, malformed(text)
+	n := bytes.Count(body, []byte("&")) + 1
+	if n > maxParameters || bytes.IndexByte(body, ';') >= 0 {
+		return Form{}, malformed(body)
 	}
-	values, ends, ok := valuesOf(text, parameters)
-	if !ok {
-		return Form{}, malformed(text)
-	}
-	tree := growing{slab: make([]Form, 0, min(2*parameters, maxSlab))}
-	begin, n := 0, 0 // of values, of ends
-	for parameter := range strings.SplitSeq(text, "&") {
-		if parameter == "" {
+	parameters, values := make([]parameter, 0, n), make([][]byte, 0, n)
+	for rest, more := body, true; more; {
+		var name, value []byte
+		name, rest, more = cut(rest, '&')
+		if len(name) == 0 {
 			continue
 		}
-		name, _, _ := strings.Cut(parameter, "=")
-		if strings.ContainsAny(name, "%+") {
-			var err error
-			if name, err = url.QueryUnescape(name); err != nil {
-				return Form{}, malformed(text)
+		name, value, _ = cut(name, '=')
+		if escaped(name) {
+			plain, err := url.QueryUnescape(string(name))
+			if err != nil {
+				return Form{}, malformed(body)
 			}
+			name = []byte(plain)
 		}
-		at := tree.at(name)
-		at.value, at.set = values[begin:ends[n]], true
-		begin, n = ends[n], n+1
+		parameters, values = append(parameters, parameter{name: name}), append(values, value)
 	}
-	return tree.root, nil
+	if !setValues(parameters, values) {
+		return Form{}, malformed(body)
+	}
+	return Form{under: sortByName(parameters)}, nil
+}
+
+// sortByName merges the runs of parameters that are in the order of their names already, of which
+// real requests have one or a few; of one name it keeps the last.
+func sortByName(parameters []parameter) []parameter {
+	var runs [][]parameter
+	for begin, i := 0, 1; i <= len(parameters); i++ {
+		if i == len(parameters) || bytes.Compare(parameters[i-1].name, parameters[i].name) >= 0 {
+			runs, begin = append(runs, parameters[begin:i]), i
+		}
+	}
+	for len(runs) > 1 {
+		merged := runs[:0]
+		for pair := range slices.Chunk(runs, 2) {
+			if len(pair) == 2 {
+				pair[0] = merge(pair[0], pair[1])
+			}
+			merged = append(merged, pair[0])
+		}
+		runs = merged
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	return runs[0]
+}
+
+// merge merges two runs; of parameters of one name it takes b's.
+func merge(a, b []parameter) []parameter {
+	merged := make([]parameter, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		switch bytes.Compare(a[0].name, b[0].name) {
+		case -1:
+			merged, a = append(merged, a[0]), a[1:]
+		case 0:
+			a = a[1:]
+		case 1:
+			merged, b = append(merged, b[0]), b[1:]
+		}
+	}
+	return append(append(merged, a...), b...)
 }
 
 // malformed is the error that url.ParseQuery has for a body.
-func malformed(text string) error {
-	_, err := url.ParseQuery(text)
+func malformed(body []byte) error {
+	_, err := url.ParseQuery(string(body))
 	if err == nil {
 		err = errors.New("it is malformed")
 	}
 	return fmt.Errorf("reading the request's form: %w", err)
 }
 
-// valuesOf returns the values of all parameters in one text, and where in it each ends; ok is
-// false where one is malformed. That text holds nothing else: values live as long as the messages
+// cut is bytes.Cut around a single character, which costs less.
+func cut(s []byte, at byte) (before, after []byte, found bool) {
+	if i := bytes.IndexByte(s, at); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, nil, false
+}
+
+func escaped(s []byte) bool {
+	return bytes.IndexByte(s, '%') >= 0 || bytes.IndexByte(s, '+') >= 0
+}
+
+// setValues gives parameters their values, unescaped; ok is false where one is malformed. The
+// values are cut from one text, which holds nothing else: values live as long as the messages
 // that are made of them, and the names with their many dots shall not live with them.
-func valuesOf(text string, parameters int) (values string, ends []int, ok bool) {
+func setValues(parameters []parameter, values [][]byte) (ok bool) {
 	size := 0 // of well-formed ones
-	for parameter := range strings.SplitSeq(text, "&") {
-		_, value, _ := strings.Cut(parameter, "=")
-		size += len(value) - 2*strings.Count(value, "%")
+	for _, value := range values {
+		size += len(value) - 2*bytes.Count(value, []byte("%"))
 	}
-	b := make([]byte, 0, max(size, 0))
-	ends = make([]int, 0, parameters)
-	for parameter := range strings.SplitSeq(text, "&") {
-		if parameter == "" {
-			continue
+	var text strings.Builder
+	text.Grow(max(size, 0))
+	var plain []byte
+	for i, value := range values {
+		if escaped(value) {
+			if plain, ok = appendUnescaped(slices.Grow(plain[:0], len(value)), value); !ok {
+				return false
+			}
+			value = plain
 		}
-		_, value, _ := strings.Cut(parameter, "=")
-		if b, ok = appendUnescaped(b, value); !ok {
-			return "", nil, false
-		}
-		ends = append(ends, len(b))
+		begin := text.Len()
+		text.Write(value)
+		parameters[i].value = text.String()[begin:]
 	}
-	return string(b), ends, true
+	return true
 }
 
 // appendUnescaped writes a value out; ok is false where it is malformed.
-func appendUnescaped(to []byte, value string) (_ []byte, ok bool) {
-	done := 0 // of value
+func appendUnescaped(to, value []byte) (_ []byte, ok bool) {
 	for i := 0; i < len(value); i++ {
-		switch value[i] {
+		c := value[i]
+		switch c {
 		case '+':
-			to = append(append(to, value[done:i]...), ' ')
+			c = ' '
 		case '%':
 			if i+2 >= len(value) {
 				return to, false
@@ -115,14 +165,12 @@ func appendUnescaped(to []byte, value string) (_ []byte, ok bool) {
 			if high > 15 || low > 15 {
 				return to, false
 			}
-			to = append(append(to, value[done:i]...), high<<4|low)
+			c = high<<4 | low
 			i += 2
-		default:
-			continue
 		}
-		done = i + 1
+		to = append(to, c)
 	}
-	return append(to, value[done:]...), true
+	return to, true
 }
 
 // unhex is the value of a hexadecimal digit; above 15 for anything else.
@@ -138,113 +186,77 @@ func unhex(digit byte) byte {
 	return 0xff
 }
 
-// growing is a tree that is being made.
-type growing struct {
-	root Form
-	slab []Form // of which the next nodes are made
+// search returns the place of the first parameter whose name is not before this one.
+func (f *Form) search(name string) int {
+	return sort.Search(len(f.under), func(i int) bool { return string(f.under[i].name[f.cut:]) >= name })
 }
 
-// at returns the node of a name, which it makes where there is none.
-func (g *growing) at(name string) *Form {
-	at := &g.root
-	for {
-		part, rest, more := strings.Cut(name, ".")
-		next := at.child(part)
-		if next == nil {
-			next = g.add(at, part)
-		}
-		if !more {
-			return next
-		}
-		at, name = next, rest
+// find returns the parameter of a name; nil for none.
+func (f *Form) find(name string) *parameter {
+	i := f.search(name)
+	if i == len(f.under) || string(f.under[i].name[f.cut:]) != name {
+		return nil
 	}
+	return &f.under[i]
 }
 
-func (g *growing) add(to *Form, name string) *Form {
-	if len(g.slab) == cap(g.slab) {
-		g.slab = make([]Form, 0, min(2*cap(g.slab), maxSlab)) // the full one lives on in the tree
-	}
-	g.slab = append(g.slab, Form{name: name, older: to.newest})
-	made := &g.slab[len(g.slab)-1]
-	to.newest = made
-	to.children++
-	switch {
-	case to.index != nil:
-		to.index[name] = made
-	case to.children > fewChildren:
-		to.index = make(map[string]*Form, 2*to.children)
-		for c := made; c != nil; c = c.older {
-			to.index[c.name] = c
-		}
-	}
-	return made
-}
-
-// child returns the child of a name; nil for none. In the sorted bodies of SDKs the child that
-// is asked for while the tree is made is nearly always the newest.
-func (f *Form) child(name string) *Form {
-	if f.newest != nil && f.newest.name == name {
-		return f.newest
-	}
-	if f.index != nil {
-		return f.index[name]
-	}
-	for c := f.newest; c != nil; c = c.older {
-		if c.name == name {
-			return c
-		}
-	}
-	return nil
-}
-
-// At returns the form under a name, which may have dots; never nil.
-func (f *Form) At(name string) *Form {
-	at := f
-	for {
-		part, rest, more := strings.Cut(name, ".")
-		if at = at.child(part); at == nil {
-			return &nothing
-		}
-		if !more {
-			return at
-		}
-		name = rest
-	}
+// At returns the form under a name, which may have dots.
+func (f *Form) At(name string) Form {
+	under := f.under[f.search(name+"."):f.search(name+"/")] // the slash is the character after the dot
+	return Form{under: under, cut: f.cut + len(name) + len("."), own: f.find(name)}
 }
 
 // Text returns the parameter of that name, "" where absent.
-func (f *Form) Text(name string) string { return f.At(name).value }
+func (f *Form) Text(name string) string {
+	if p := f.find(name); p != nil {
+		return p.value
+	}
+	return ""
+}
 
 // Has reports whether the parameter was sent.
-func (f *Form) Has(name string) bool { return f.At(name).set }
+func (f *Form) Has(name string) bool { return f.find(name) != nil }
 
 // Value is the value of this form itself.
-func (f *Form) Value() string { return f.value }
+func (f *Form) Value() string {
+	if f.own == nil {
+		return ""
+	}
+	return f.own.value
+}
 
 // List returns the members of a list, in order: "Entries.member.1", "Entries.member.2".
 // The word between is the protocol's, "member" or "entry".
-func (f *Form) List(name string) []*Form {
-	list := f.At(name)
-	members := list.child("member")
-	if members == nil {
-		members = list.At("entry")
+func (f *Form) List(name string) []Form {
+	members := f.At(name + ".member")
+	if members.own == nil && len(members.under) == 0 {
+		members = f.At(name + ".entry")
 	}
-	type numbered struct {
-		*Form
-		number int
-	}
-	in := make([]numbered, 0, members.children)
-	for c := members.newest; c != nil; c = c.older {
-		if i, err := strconv.Atoi(c.name); err == nil && strconv.Itoa(i) == c.name {
-			in = append(in, numbered{c, i})
+	list := make([]Form, 0, min(len(members.under), fewMembers))
+	begin, part := 0, []byte(nil) // of the member that is last in the list: where what is under it begins, its number
+	for i := range members.under {
+		p := &members.under[i]
+		first, _, under := cut(p.name[members.cut:], '.')
+		if !bytes.Equal(first, part) || len(list) == 0 {
+			number, err := strconv.Atoi(string(first))
+			if err != nil || strconv.Itoa(number) != string(first) {
+				continue // this may stand between "1" and "1.Name"; another number may not
+			}
+			list = append(list, Form{cut: members.cut + len(first) + len("."), number: number})
+			part = first
 		}
+		member := &list[len(list)-1]
+		if !under {
+			member.own = p
+			continue
+		}
+		if member.under == nil {
+			begin = i
+		}
+		member.under = members.under[begin : i+1]
 	}
-	slices.SortFunc(in, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
-	out := make([]*Form, len(in))
-	for i, n := range in {
-		out[i] = n.Form
-	}
-	return out
+	slices.SortFunc(list, func(a, b Form) int { return cmp.Compare(a.number, b.number) })
+	return list
 }
 
 // Map returns a map of strings: "Attributes.entry.1.key", "Attributes.entry.1.value".

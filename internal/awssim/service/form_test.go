@@ -34,17 +34,10 @@ func TestForm(t *testing.T) {
 
 // flat is all parameters of a form, by their whole names.
 func flat(f *Form) map[string]string {
-	all := map[string]string{}
-	var walk func(f *Form, before string)
-	walk = func(f *Form, before string) {
-		for c := f.newest; c != nil; c = c.older {
-			if c.set {
-				all[before+c.name] = c.value
-			}
-			walk(c, before+c.name+".")
-		}
+	all := make(map[string]string, len(f.under))
+	for _, p := range f.under {
+		all[string(p.name)] = p.value
 	}
-	walk(f, "")
 	return all
 }
 
@@ -69,7 +62,7 @@ func agree(t *testing.T, body string) {
 			t.Errorf("%.200q: %q is %q, want %q", body, name, f.Text(name), want[name])
 		}
 	}
-	if got := flat(&f); !reflect.DeepEqual(got, want) {
+	if got := flat(&f); len(f.under) != len(want) || !reflect.DeepEqual(got, want) {
 		t.Errorf("%.200q: got %v, want %v", body, got, want)
 	}
 }
@@ -118,10 +111,9 @@ func TestMembersOfLists(t *testing.T) {
 	}
 }
 
-// Many children are found by an index, in whatever order they come and are named again; so a
-// hostile body costs no more than its length.
-func TestFormOfManyChildren(t *testing.T) {
-	for _, n := range []int{fewChildren - 1, fewChildren, fewChildren + 1, 2 * fewChildren, maxParameters} {
+// Members are found in whatever order they come, and however many they are.
+func TestFormOfManyMembers(t *testing.T) {
+	for _, n := range []int{1, 15, 100, maxParameters} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			names := make([]string, n)
 			for i := range names {
@@ -132,12 +124,37 @@ func TestFormOfManyChildren(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			members := f.At("L.member")
-			if len(f.List("L")) != n || (members.index != nil) != (n > fewChildren) {
-				t.Errorf("%d members, index: %v", len(f.List("L")), members.index != nil)
+			members := f.List("L")
+			if len(members) != n {
+				t.Errorf("%d members", len(members))
+			}
+			for i, m := range members {
+				if m.Text("Name") != f.Text(fmt.Sprintf("L.member.%d.Name", i)) {
+					t.Errorf("member %d is %q", i, m.Text("Name"))
+				}
 			}
 		})
 	}
 	agree(t, strings.Repeat("a&", maxParameters-1))
 	agree(t, strings.Repeat("a&", maxParameters))
+}
+
+// What a parameter's name begins with is a path to it only where a dot follows.
+func TestNamesThatBeginAlike(t *testing.T) {
+	f, err := ParseForm([]byte("L.member.1=a&L.member.1-x=b&L.member.1.Id=c&L.member.1/=d&L.member.10.Id=e&L.member=f&L.members.1=g&L.member.2.Id.x=h&L.member.2.Id=i"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range f.List("L") {
+		got = append(got, m.Value()+" "+m.Text("Id"))
+	}
+	if want := []string{"a c", " i", " e"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("list: %q, want %q", got, want)
+	}
+	member := f.At("L.member")
+	id := member.At("2.Id")
+	if member.Value() != "f" || id.Value() != "i" || id.Text("x") != "h" || !id.Has("x") || id.Has("") {
+		t.Error("forms under names")
+	}
 }

@@ -1,7 +1,7 @@
 package sns
 
 import (
-	"context"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
@@ -17,7 +17,7 @@ const senderID = "AIDASNSDELIVERSMESSAGE"
 
 // deliver puts a message on the queues of its subscriptions. An error is a client-side one,
 // and drops the message for that subscription ("Amazon SNS message delivery retries").
-func (s *SNS) deliver(ctx context.Context, m *message, to []*subscription) {
+func (s *SNS) deliver(m *message, to []*subscription) {
 	for _, sub := range to {
 		s.mu.Lock()
 		raw, wanted := sub.raw, sub.filter.matches(m.attributes)
@@ -25,14 +25,17 @@ func (s *SNS) deliver(ctx context.Context, m *message, to []*subscription) {
 		if !wanted {
 			continue
 		}
-		body, attributes := m.body, m.attributes
+		d := sqs.Delivery{GroupID: m.group, SenderID: senderID}
 		switch {
 		case !raw:
-			body, attributes = m.notification(sub), nil
-		case len(attributes) > 10:
+			d.Body = m.notification(sub)
+			d.MD5 = md5.Sum([]byte(d.Body))
+		case len(m.attributes) > 10:
 			continue // "Amazon SNS raw message delivery": more than SQS takes are discarded
+		default:
+			d.Body, d.MD5, d.Attributes = m.body, m.sum, m.attributes
 		}
-		_, _ = s.queues.Put(ctx, sub.endpoint, body, attributes, senderID, m.group)
+		_, _ = s.queues.Deliver(sub.endpoint, d)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ const maxSize = 256 << 10
 type message struct {
 	id         string
 	body       string
-	sum        [md5.Size]byte // of body; whoever made the message sets it before it is accepted
+	sum        [md5.Size]byte // of body
 	subject    string
 	group      string
 	attributes map[string]sqs.Attribute
@@ -54,13 +55,16 @@ type (
 
 const entriesField = "PublishBatchRequestEntries"
 
-// bodyItem names a message that has no id yet.
-func bodyItem(body string) string {
-	sum := md5.Sum([]byte(body))
-	return hex.EncodeToString(sum[:])
+func sumOf(body string) [md5.Size]byte { return md5.Sum([]byte(body)) }
+
+// itemOf names a message that has no id yet, by the MD5 of its body.
+func itemOf(sum [md5.Size]byte) string {
+	var b [2 * md5.Size]byte
+	hex.Encode(b[:], sum[:])
+	return string(b[:])
 }
 
-func publishItems(in *service.Form) []string { return []string{bodyItem(in.Text("Message"))} }
+func publishItems(in *service.Form) []string { return []string{itemOf(sumOf(in.Text("Message")))} }
 
 type (
 	// batch is a PublishBatch, with what naming its entries and carrying them out both need.
@@ -69,7 +73,7 @@ type (
 		entries []entry
 	}
 	entry struct {
-		*service.Form
+		service.Form
 		sum [md5.Size]byte // of Message
 	}
 )
@@ -79,8 +83,10 @@ func (s *SNS) publishBatchOperation() service.Operation {
 		Decode: func(r *service.Request) (any, error) {
 			forms := r.Form.List(entriesField)
 			in := &batch{Form: &r.Form, entries: make([]entry, len(forms))}
+			var text []byte // used again for each, where sumOf would allocate
 			for i, form := range forms {
-				in.entries[i] = entry{form, md5.Sum([]byte(form.Text("Message")))}
+				text = append(text[:0], form.Text("Message")...)
+				in.entries[i] = entry{form, md5.Sum(text)}
 			}
 			return in, nil
 		},
@@ -88,34 +94,24 @@ func (s *SNS) publishBatchOperation() service.Operation {
 			entries := in.(*batch).entries
 			items := make([]string, len(entries))
 			for i, e := range entries {
-				items[i] = hex.EncodeToString(e.sum[:])
+				items[i] = itemOf(e.sum)
 			}
 			return items
 		},
-		Do: func(ctx context.Context, c *service.Call, in any) (any, error) {
-			return s.publishBatch(ctx, c, in.(*batch))
+		Do: func(_ context.Context, c *service.Call, in any) (any, error) {
+			return s.publishBatch(c, in.(*batch))
 		},
 	}
 }
 
-// message reads an entry. On an error it still returns what was read.
-func (e entry) message() (*message, error) {
-	m, err := read(e.Form)
-	if m.sum = e.sum; m.body != e.Text("Message") { // of a MessageStructure, it is a part
-		m.sum = md5.Sum([]byte(m.body))
-	}
-	return m, err
-}
-
-func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*publishOutput, error) {
-	m, err := read(in)
-	if err != nil {
+func (s *SNS) publish(_ context.Context, _ *service.Call, in *service.Form) (*publishOutput, error) {
+	m := &message{}
+	if err := m.read(entry{*in, sumOf(in.Text("Message"))}); err != nil {
 		return nil, err
 	}
 	if m.size() > maxSize {
 		return nil, invalid("Message too long")
 	}
-	m.sum = md5.Sum([]byte(m.body))
 	s.mu.Lock()
 	t, err := s.topicLocked(in)
 	if err != nil {
@@ -124,19 +120,19 @@ func (s *SNS) publish(ctx context.Context, _ *service.Call, in *service.Form) (*
 	}
 	to := s.acceptLocked(t, m)
 	s.mu.Unlock()
-	s.deliver(ctx, m, to)
+	s.deliver(m, to)
 	return &publishOutput{m.id}, nil
 }
 
-func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *batch) (*publishBatchOutput, error) {
+func (s *SNS) publishBatch(c *service.Call, in *batch) (*publishBatchOutput, error) {
 	if err := checkBatch(in.entries); err != nil {
 		return nil, err
 	}
-	messages := make([]*message, len(in.entries))
+	messages := make([]message, len(in.entries))
 	errs := make([]error, len(in.entries))
 	total := 0
 	for i, e := range in.entries {
-		messages[i], errs[i] = e.message()
+		errs[i] = messages[i].read(e)
 		total += messages[i].size()
 	}
 	if total > maxSize {
@@ -148,10 +144,10 @@ func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *batch) (*pu
 	if err != nil {
 		return nil, err
 	}
-	out := &publishBatchOutput{}
+	out := &publishBatchOutput{Successful: make([]publishedEntry, 0, len(in.entries))}
 	for i, e := range in.entries {
-		id := e.Text("Id")
-		if failure := c.Fails(hex.EncodeToString(messages[i].sum[:])); failure != nil && errs[i] == nil {
+		id, m := e.Text("Id"), &messages[i]
+		if failure := c.Fails(itemOf(m.sum)); failure != nil && errs[i] == nil {
 			errs[i] = failure
 		}
 		if errs[i] != nil {
@@ -160,10 +156,10 @@ func (s *SNS) publishBatch(ctx context.Context, c *service.Call, in *batch) (*pu
 			continue
 		}
 		s.mu.Lock()
-		to := s.acceptLocked(t, messages[i])
+		to := s.acceptLocked(t, m)
 		s.mu.Unlock()
-		s.deliver(ctx, messages[i], to)
-		out.Successful = append(out.Successful, publishedEntry{id, messages[i].id})
+		s.deliver(m, to)
+		out.Successful = append(out.Successful, publishedEntry{id, m.id})
 	}
 	return out, nil
 }
@@ -185,61 +181,65 @@ func checkBatch(entries []entry) error {
 	if len(entries) > 10 {
 		return service.Refuse("TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible (more than 10).")
 	}
-	seen := map[string]bool{}
+	ids := make([]string, 0, len(entries))
 	for _, e := range entries {
 		id := e.Text("Id")
 		if id == "" || len(id) > 80 || strings.Trim(id, plain) != "" {
 			return service.Refuse("InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification.")
 		}
-		if seen[id] {
+		if slices.Contains(ids, id) {
 			return service.Refuse("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
 		}
-		seen[id] = true
+		ids = append(ids, id)
 	}
 	return nil
 }
 
-// read reads a message from a request or an entry. On an error it still returns what was read.
-func read(in *service.Form) (*message, error) {
-	m := &message{body: in.Text("Message"), subject: in.Text("Subject"), group: in.Text("MessageGroupId")}
+// read reads a message from an entry. On an error the message still has what was read.
+func (m *message) read(in entry) error {
+	m.body, m.sum = in.Text("Message"), in.sum
+	m.subject, m.group = in.Text("Subject"), in.Text("MessageGroupId")
 	if m.body == "" {
-		return m, invalid("Empty message")
+		return invalid("Empty message")
 	}
 	if !utf8.ValidString(m.body) {
-		return m, invalid("Message must be valid UTF-8")
+		return invalid("Message must be valid UTF-8")
 	}
 	switch in.Text("MessageStructure") {
 	case "":
 	case "json":
 		var by map[string]string
 		if json.Unmarshal([]byte(m.body), &by) != nil || by["default"] == "" {
-			return m, invalid("Message Structure - No default entry in JSON message body")
+			return invalid("Message Structure - No default entry in JSON message body")
 		}
 		m.body = by["default"]
 		if own, ok := by["sqs"]; ok {
 			m.body = own
 		}
+		m.sum = sumOf(m.body)
 	default:
-		return m, invalid("Message Structure - the only one is json")
+		return invalid("Message Structure - the only one is json")
 	}
-	for _, e := range in.List("MessageAttributes") {
-		name, value := e.Text("Name"), e.At("Value")
-		a := sqs.Attribute{DataType: value.Text("DataType"), StringValue: value.Text("StringValue")}
-		if value.Has("BinaryValue") {
+	attributes := in.List("MessageAttributes")
+	if len(attributes) == 0 {
+		return nil
+	}
+	m.attributes = make(map[string]sqs.Attribute, len(attributes))
+	for _, e := range attributes {
+		name := e.Text("Name")
+		a := sqs.Attribute{DataType: e.Text("Value.DataType"), StringValue: e.Text("Value.StringValue")}
+		if e.Has("Value.BinaryValue") {
 			var err error
-			if a.BinaryValue, err = base64.StdEncoding.DecodeString(value.Text("BinaryValue")); err != nil {
-				return m, service.Refuse("ParameterValueInvalid", "The message attribute '%s' has a BinaryValue that is not base64.", name)
+			if a.BinaryValue, err = base64.StdEncoding.DecodeString(e.Text("Value.BinaryValue")); err != nil {
+				return service.Refuse("ParameterValueInvalid", "The message attribute '%s' has a BinaryValue that is not base64.", name)
 			}
 		}
 		if name == "" || a.DataType == "" || a.StringValue == "" && len(a.BinaryValue) == 0 {
-			return m, service.Refuse("ParameterValueInvalid", "The message attribute '%s' must contain a non-empty type and value.", name)
-		}
-		if m.attributes == nil {
-			m.attributes = map[string]sqs.Attribute{}
+			return service.Refuse("ParameterValueInvalid", "The message attribute '%s' must contain a non-empty type and value.", name)
 		}
 		m.attributes[name] = a
 	}
-	return m, nil
+	return nil
 }
 
 func (m *message) size() int {
@@ -254,7 +254,7 @@ func (m *message) size() int {
 func (s *SNS) acceptLocked(t *topic, m *message) []*subscription {
 	key := binary.BigEndian.Uint64(m.sum[:8])
 	s.bodies[key]++
-	m.id = uuid(s.seed, t.arn, m.body, s.bodies[key])
+	m.id = sqs.NewID(s.seed, t.arn, m.sum, s.bodies[key]).String()
 	m.sent = time.Now()
 	return t.subscriptions
 }

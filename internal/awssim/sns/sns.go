@@ -7,9 +7,7 @@
 package sns
 
 import (
-	"context"
 	"crypto/md5"
-	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +18,7 @@ import (
 
 // Queues is where messages are delivered.
 type Queues interface {
-	Put(ctx context.Context, arn, body string, attributes map[string]sqs.Attribute, sender, group string) (id string, err error)
+	Deliver(arn string, d sqs.Delivery) (sqs.ID, error)
 }
 
 // SNS is all topics of all accounts and regions. Its methods are safe for concurrent use.
@@ -154,7 +152,7 @@ func (s *SNS) Subscribe(topicARN, queueARN string, attributes map[string]string)
 	if i := slices.IndexFunc(t.subscriptions, func(have *subscription) bool { return have.endpoint == queueARN }); i >= 0 {
 		return t.subscriptions[i].arn, nil
 	}
-	sub.arn = t.arn + ":" + uuid(s.seed, t.arn, queueARN, 0)
+	sub.arn = t.arn + ":" + sqs.NewID(s.seed, t.arn, md5.Sum([]byte(queueARN)), 0).String()
 	t.subscriptions = append(t.subscriptions, sub)
 	s.subscriptions[sub.arn] = sub
 	return sub.arn, nil
@@ -184,17 +182,3 @@ func (sub *subscription) set(name, value string) error {
 
 // plain characters are those of topic names and batch entry ids.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-
-// uuid makes an id that depends on its parts alone.
-func uuid(seed uint64, a, b string, n uint32) string {
-	parts := make([]byte, 0, 12+len(a)+1+len(b))
-	parts = binary.BigEndian.AppendUint64(parts, seed)
-	parts = binary.BigEndian.AppendUint32(parts, n)
-	parts = append(parts, a...)
-	parts = append(parts, 0xff)
-	parts = append(parts, b...)
-	id := sqs.ID(md5.Sum(parts))
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id.String()
-}

@@ -22,19 +22,37 @@ func (s *SQS) Create(region, account, name string, attributes map[string]string)
 // Put puts a message on the queue of an ARN, as a service of AWS does. It returns the
 // message's id.
 func (s *SQS) Put(_ context.Context, arn, body string, attributes map[string]Attribute, sender, group string) (string, error) {
+	id, err := s.Deliver(arn, Delivery{Body: body, MD5: md5.Sum([]byte(body)), Attributes: attributes, SenderID: sender, GroupID: group})
+	if err != nil {
+		return "", err
+	}
+	return id.String(), nil
+}
+
+// Delivery is a message that a service of AWS puts on a queue.
+type Delivery struct {
+	Body       string
+	MD5        [md5.Size]byte // of Body
+	Attributes map[string]Attribute
+	GroupID    string
+	SenderID   string
+}
+
+// Deliver is Put for a caller that knows the MD5 of the body.
+func (s *SQS) Deliver(arn string, d Delivery) (ID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[arn]
 	if q == nil {
-		return "", noQueue()
+		return ID{}, noQueue()
 	}
-	m := &message{body: body, md5: md5.Sum([]byte(body)), attributes: attributes, sender: sender, group: group}
+	m := &message{body: d.Body, md5: d.MD5, attributes: d.Attributes, sender: d.SenderID, group: d.GroupID}
 	now := time.Now()
 	if err := s.sendLocked(q, m, -1, now); err != nil {
-		return "", err
+		return ID{}, err
 	}
 	s.wakeLocked(q, now)
-	return m.id.String(), nil
+	return m.id, nil
 }
 
 // Message is a message as it lies on a queue.

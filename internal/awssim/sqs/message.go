@@ -100,12 +100,12 @@ func parseHandle(s string) (h handle, ok bool) {
 	return h, true
 }
 
-// newID makes the id of a message: by seed, queue and body, and the how-manieth of that body
-// it is, so that ids do not depend on the order of concurrent sends.
-func newID(seed uint64, queue string, body [16]byte, occurrence uint32) ID {
+// NewID makes the id of a message: by seed, queue or topic and the MD5 of the body, and the
+// how-manieth of that body it is, so that ids do not depend on the order of concurrent sends.
+func NewID(seed uint64, arn string, body [md5.Size]byte, occurrence uint32) ID {
 	parts := make([]byte, 0, 160) // more than most take
 	parts = binary.BigEndian.AppendUint64(parts, seed)
-	parts = append(parts, queue...)
+	parts = append(parts, arn...)
 	parts = append(parts, body[:]...)
 	parts = binary.BigEndian.AppendUint32(parts, occurrence)
 	id := ID(md5.Sum(parts))

@@ -127,7 +127,7 @@ func (s *SQS) sendLocked(q *queue, m *message, delay time.Duration, now time.Tim
 		delay = q.settings.delay
 	}
 	q.advance(now)
-	m.id = newID(s.seed, q.arn, m.md5, q.occurrence(m.md5))
+	m.id = NewID(s.seed, q.arn, m.md5, q.occurrence(m.md5))
 	m.sent = now
 	q.insert(m, delay, now)
 	return nil
