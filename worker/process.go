@@ -13,9 +13,9 @@ const (
 	// under way to one service at the most usual.
 	connections = 512
 	// writeBuffer and readBuffer hold a usual request and a usual answer whole: ten outcomes
-	// take about 24 KiB as SNS's form, ten messages about 12 KiB. With net/http's 4 KiB each
+	// take about 32 KiB as SNS's form, ten messages about 12 KiB. With net/http's 4 KiB each
 	// request would be copied once more and take two writes.
-	writeBuffer, readBuffer = 32 << 10, 16 << 10
+	writeBuffer, readBuffer = 40 << 10, 16 << 10
 )
 
 // HTTPClient is a client for Options.AWS that fits a worker: connections and buffers enough.
