@@ -64,6 +64,7 @@ type quotaKey struct {
 type lanes struct {
 	overrides Quotas
 	begin     func(context.Context, [][]*target)
+	flowing   func() time.Time // see lane.Options
 
 	mu       sync.Mutex
 	lanes    map[laneKey]*lane.Lane[*target]
@@ -72,9 +73,9 @@ type lanes struct {
 	closed   bool
 }
 
-func newLanes(overrides Quotas, begin func(context.Context, [][]*target)) *lanes {
+func newLanes(overrides Quotas, begin func(context.Context, [][]*target), flowing func() time.Time) *lanes {
 	return &lanes{
-		overrides: overrides, begin: begin,
+		overrides: overrides, begin: begin, flowing: flowing,
 		lanes:  make(map[laneKey]*lane.Lane[*target]),
 		quotas: make(map[quotaKey]*lane.Quota),
 	}
@@ -95,7 +96,7 @@ func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*ta
 		call := h.Cancel()
 		made = lane.New(lane.Options[*target]{
 			Max: call.Max, Quotas: l.quotasLocked(service, call.Operation, call.Quota, call.ServiceQuota, at),
-			Run: l.cancel(call, at),
+			Flowing: l.flowing, Run: l.cancel(call, at),
 		})
 	case reading:
 		made = l.readsLocked(service, h.Read(), at)
@@ -113,7 +114,7 @@ func (l *lanes) of(h handlers.Handler, v verb, at handlers.Place) *lane.Lane[*ta
 
 func (l *lanes) readsLocked(service string, call handlers.Call[handlers.Reading], at handlers.Place) *lane.Lane[*target] {
 	return lane.New(lane.Options[*target]{
-		Max: call.Max, PartFilled: 1,
+		Max: call.Max, PartFilled: 1, Flowing: l.flowing,
 		Quotas: l.quotasLocked(service, call.Operation, call.Quota, call.ServiceQuota, at),
 		Run:    read(call, at),
 	})

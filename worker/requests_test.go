@@ -41,17 +41,15 @@ func (c *emptyReceives) Do(r *http.Request) (*http.Response, error) {
 // A saturated worker fills its requests. What 1,000 commands may cost is, of SQS, 100 receives and
 // 100 deletes, of SNS 100 publishes, and of the service a call for as many targets as it takes:
 // CancelJobs 50 and DescribeJobs 100 for Batch, which leaves 15 of 345 for slack; 256 for EMR,
-// where the steps are of one cluster; one for IoT, SWF and FSx. EMR's calls keep a quota, ten
-// times AWS's own: without one no step waits for others to share its call, and at AWS's own a
-// message is held for longer than half of its lease, so that extensions come on top.
+// where the steps are of one cluster; one for IoT, SWF and FSx. EMR's calls keep AWS's quota: without
+// one no step waits for others to share its call. There 310 are wanted, and the part-filled publish
+// and delete in which each of the twenty calls ends come to 309 or 310, as it happens.
 func TestRequestsOfAThousandCommands(t *testing.T) {
 	n := size(5000, 0)
 	if n == 0 {
 		t.Skipf("NOT TESTED: requests for 1,000 commands; %s=1 runs it, for most of a minute", atFullSize)
 	}
 	unlimitedBox, unlimited := map[string]awssim.Quota{}, worker.Quotas{}
-	unlimitedBox["elasticmapreduce:CancelSteps"] = awssim.Quota{Rate: 5, Burst: 10}
-	unlimited["emr:CancelSteps"] = handlers.Quota{Rate: 5, Burst: 10}
 	for _, name := range []string{
 		"batch:*", "iot:*", "iot:CancelJobExecution", "iot:DescribeJobExecution",
 		"swf:*", "swf:RequestCancelWorkflowExecution", "swf:DescribeWorkflowExecution", "fsx:*", "fsx:CancelDataRepositoryTask",
@@ -69,7 +67,7 @@ func TestRequestsOfAThousandCommands(t *testing.T) {
 			sim.PutJobs(awssim.Job{ID: job, State: "RUNNABLE"})
 			return cancelJob(fmt.Sprintf("c-%d", i), job)
 		}},
-		{"emr", 320, func(sim *awssim.Sim, i int) string {
+		{"emr", 312, func(sim *awssim.Sim, i int) string {
 			cluster, step := fmt.Sprintf("j-%013d", i%10), fmt.Sprintf("s-%013d", i)
 			sim.PutSteps(awssim.Step{Cluster: cluster, ID: step})
 			return fmt.Sprintf(`{"action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, cluster, step)

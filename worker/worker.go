@@ -88,7 +88,7 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		OnUp:   func() { w.gate.set("results topic", nil) },
 	})
 	w.memory = &memory{ledger: o.Ledger, gate: w.gate, log: o.Log.Named("ledger"), held: make(map[string]*journey)}
-	w.lanes = newLanes(o.Quotas, w.memory.begin)
+	w.lanes = newLanes(o.Quotas, w.memory.begin, w.queue.Flowing)
 	var all []handlers.Handler
 	for _, service := range o.Services {
 		all = append(all, service(places(o, home))...)

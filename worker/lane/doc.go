@@ -12,9 +12,11 @@
 // A lane at rest spends its quota's bucket a little faster with each call that is accepted; a
 // [Quota] says how its rate is found; and a service that is down is probed, see [Stats].
 //
-// Items that are ready wait for nothing but tokens, with one exception: a request that could
-// still take more waits while [Options.PartFilled] requests of its key are under way. So at
-// rest nothing is delayed, and under load requests are full. There is no batching timer.
+// Items that are ready wait for nothing but tokens, with two exceptions. A request that could
+// still take more waits while [Options.PartFilled] requests of its key are under way; and, where
+// tokens are few, while more items are on their way ([Options.Flowing]): until none has come for a
+// tenth of a second, for a second at most. So at rest nothing is delayed, and under load requests
+// are full.
 //
 // No item's context rules a request that it shares: once an item is in a request, Do waits
 // for that request. The request's own context ends at [Lane.Close] alone.

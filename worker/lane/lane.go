@@ -49,6 +49,9 @@ type Options[T any] struct {
 	// Quotas are what each request takes a token from: first its operation's own, which slows
 	// when requests are throttled, then those that it shares with other lanes.
 	Quotas []*Quota
+	// Flowing says when it was last seen that items come in numbers; nil or the zero time: never. Where
+	// a token takes long to be refilled, requests then wait for those that are on their way.
+	Flowing func() time.Time
 	// Run makes one request. Each element of batch holds the items of one id: they are the
 	// same target, asked for by several callers, and share its verdict. It returns as many
 	// verdicts as elements, in order. It is called on many goroutines.
@@ -78,6 +81,8 @@ type Lane[T any] struct {
 	unpaced  int         // of them, those whose tokens were there
 	proven   int         // of those that ended since nothing was under way or one was throttled
 	grant    grant       // for the next request
+	arrived  time.Time   // when the last new item came
+	gathers  time.Time   // when the first of the requests that gather stops; zero: none does
 	timer    *time.Timer
 	draining bool
 	stats    Stats

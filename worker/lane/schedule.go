@@ -21,6 +21,7 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 		return nil
 	}
 	now := time.Now()
+	l.gathers = time.Time{}
 	l.wakeLocked(now)
 	for l.breaker.allows(now) {
 		k := l.nextLocked(now)
@@ -57,6 +58,7 @@ const (
 func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 	var best *keyed[T]
 	at, most, able := 0, 0.0, 0
+	patience := l.patienceLocked(now)
 	for i := 0; i < len(l.ring) && able < candidates; i++ {
 		k := l.ring[i]
 		k.dropEmptyPieces()
@@ -72,6 +74,16 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 			continue
 		}
 		able++
+		if !full && patience > 0 {
+			// Nothing new for a while, or the first one has waited for long enough.
+			until := earlier(l.arrived.Add(lull), l.made.Add(k.waiting[0].since+patience))
+			if until.After(now) {
+				if l.gathers.IsZero() || until.Before(l.gathers) {
+					l.gathers = until
+				}
+				continue
+			}
+		}
 		if due := k.dueness(full, l.o.Max, now); best == nil || due > most {
 			best, at, most = k, i, due
 		}
@@ -81,6 +93,30 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 		l.ring[0] = best
 	}
 	return best
+}
+
+const (
+	// lull is the time without a new item after which a lane takes it that no more are coming: two
+	// or three receives, or writes to the ledger.
+	lull = 100 * time.Millisecond
+	// patient is the longest that a request waits for more, if they keep coming. By then a worker's
+	// window is full.
+	patient = 2 * time.Second
+)
+
+// patienceLocked is how long a request that is not full waits for more items: while they flow, where a
+// token takes longer to be refilled than to see whether they do. There each token is worth a full
+// request: of a hundred steps of ten clusters the first ten would take a call each, with all
+// of EMR's bucket, and the others 18 seconds.
+func (l *Lane[T]) patienceLocked(now time.Time) time.Duration {
+	if l.o.Max == 1 || l.o.Flowing == nil || now.Sub(l.o.Flowing()) > patient {
+		return 0
+	}
+	rate, _ := l.allowed()
+	if rate == 0 || rate*lull.Seconds() >= 1 {
+		return 0
+	}
+	return min(patient, time.Duration(float64(time.Second)/rate))
 }
 
 // dueness is how long a key has waited for its turn, weighed by how full its request would be.
@@ -308,6 +344,7 @@ func (l *Lane[T]) setTimerLocked(now time.Time) {
 		}
 	}
 	earliest(l.grant.at)
+	earliest(l.gathers)
 	if len(l.delayed) > 0 {
 		earliest(l.delayed[0].until)
 	}

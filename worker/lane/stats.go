@@ -103,6 +103,13 @@ func (l *Lane[T]) Wait(key string) time.Duration {
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

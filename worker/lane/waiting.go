@@ -95,7 +95,8 @@ func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
 	}
 	s := k.byID[it.ID]
 	if s == nil {
-		s = &share[T]{id: it.ID, key: k, since: time.Since(l.made)}
+		l.arrived = time.Now()
+		s = &share[T]{id: it.ID, key: k, since: l.arrived.Sub(l.made)}
 		k.waiting = append(k.waiting, s)
 		k.byID[it.ID] = s
 		k.live++

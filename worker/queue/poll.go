@@ -208,6 +208,10 @@ func (s *Subscriber) poll(sub *subscription, n int, wait time.Duration) (full bo
 		pause(s.failed(sub, n, err), sub.stop)
 		return false
 	}
+	if len(msgs) > 1 {
+		now := time.Now()
+		s.flowing.Store(&now)
+	}
 	s.deliver(sub, s.admit(sub, n, msgs, s.o.Lease))
 	return len(msgs) >= n
 }

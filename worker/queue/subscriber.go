@@ -32,8 +32,9 @@ type Subscriber struct {
 	hard        chan struct{} // closed: handlers are cut off
 	startOnce   sync.Once
 	isClosing   atomic.Bool
-	closed      chan struct{}  // closed when the first Close is done
-	closeErr    error          // of the first Close; read after closed
+	closed      chan struct{} // closed when the first Close is done
+	closeErr    error         // of the first Close; read after closed
+	flowing     atomic.Pointer[time.Time]
 	receiving   sync.WaitGroup // subscriptions
 	running     sync.WaitGroup // every other goroutine
 
@@ -228,6 +229,14 @@ func (s *Subscriber) Stats() Stats {
 		st.OpenPolls += sub.open
 	}
 	return st
+}
+
+// Flowing is when a receive last brought several messages; zero: none did yet.
+func (s *Subscriber) Flowing() time.Time {
+	if at := s.flowing.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // pause waits, or returns early when stop closes.
