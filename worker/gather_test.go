@@ -43,3 +43,42 @@ func TestABurstTakesFewCalls(t *testing.T) {
 		})
 	}
 }
+
+// What has little time left goes at once, however many others are on their way: nothing expires, or is put
+// off again and again, for company.
+func TestWhatHasLittleTimeIsNotKeptWaiting(t *testing.T) {
+	for name, patience := range map[string]time.Duration{"one expires": 0, "RESCIND_PATIENCE is short": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				n := 0
+				step := func() string {
+					id := fmt.Sprintf("s-%013d", n)
+					r.sim.PutSteps(awssim.Step{Cluster: "j-MANY", ID: id})
+					n++
+					return fmt.Sprintf(`{"id":"c-%d","action":"emr:CancelSteps","parameters":{"ClusterId":"j-MANY","StepIds":[%q]}}`, n, id)
+				}
+				r.sim.PutSteps(awssim.Step{Cluster: "j-ONE", ID: "s-ONE"})
+				for range 3 {
+					r.send(step(), step(), step())
+					time.Sleep(50 * time.Millisecond)
+				}
+				expiry := ""
+				if patience == 0 {
+					expiry = fmt.Sprintf(`,"expiresAt":%q`, time.Now().Add(1500*time.Millisecond).UTC().Format(time.RFC3339Nano))
+				}
+				began := time.Now()
+				r.send(fmt.Sprintf(`{"id":"one","action":"emr:CancelSteps"%s,"parameters":{"ClusterId":"j-ONE","StepIds":["s-ONE"]}}`, expiry))
+				for range 60 {
+					r.send(step(), step(), step())
+					time.Sleep(50 * time.Millisecond)
+				}
+				one := r.settled(n+1, time.Hour)["one"]
+				if took := one.FinishedAt.Sub(began); one.Status != "accepted" || took > time.Second {
+					t.Errorf("it is %s after %v, want it to be accepted within a second", one.Status, took)
+				}
+			}, func(s *awssim.Options, w *worker.Options) {
+				s.Latency, s.History, w.Patience = 20*time.Millisecond, false, patience
+			})
+		})
+	}
+}

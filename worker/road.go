@@ -314,10 +314,11 @@ func (r *road) through(ctx context.Context, j *journey, v verb, targets []*targe
 	if len(targets) == 0 {
 		return nil
 	}
+	left, _ := timeLeft(time.Now(), j.patience, j.command.ExpiresAt, j.giveUp)
 	items := make([]lane.Item[*target], len(targets))
 	for i, t := range targets {
 		t.halted = nil
-		items[i] = lane.Item[*target]{Key: v.key(t.Target), ID: t.ID + "\x00" + t.Pin, Value: t}
+		items[i] = lane.Item[*target]{Key: v.key(t.Target), ID: t.ID + "\x00" + t.Pin, Hurry: left < soon, Value: t}
 	}
 	r.inLanes.Add(1)
 	errs := r.lanes.of(j.handler, v, j.at).Do(ctx, items...)

@@ -63,20 +63,42 @@ func TestRequestsGather(t *testing.T) {
 	}
 }
 
-// A flow that has ended holds nothing up, however late items come.
-func TestNothingGathersWhenTheFlowIsOver(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := &service{latency: time.Millisecond}
-		ended := time.Now()
-		l := New(Options[string]{
-			Max: 100, Quotas: []*Quota{NewQuota(0.5, 10)}, Run: s.run, Flowing: func() time.Time { return ended },
+// A flow that has ended holds nothing up, however late items come; nor does one an item in a hurry, or
+// what shares its request.
+func TestWhatDoesNotGather(t *testing.T) {
+	for name, row := range map[string]struct {
+		passed time.Duration // since the flow ended
+		hurry  bool
+		want   time.Duration
+	}{
+		"the flow is over":      {patient + 1, false, 0},
+		"an item is in a hurry": {0, true, 0},
+		"neither":               {0, false, lull},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := &service{latency: time.Millisecond}
+				ended := time.Now()
+				l := New(Options[string]{
+					Max: 100, Quotas: []*Quota{NewQuota(0.5, 10)}, Run: s.run, Flowing: func() time.Time { return ended },
+				})
+				defer l.Close()
+				time.Sleep(row.passed)
+				for range 2 { // the second finds the key as the first left it
+					began := time.Now()
+					hurried := Item[string]{Key: "k", ID: "a", Hurry: row.hurry}
+					all(t, l.Do(t.Context(), item("k", "b"), hurried), nil)
+					if took := time.Since(began); took != row.want+s.latency {
+						t.Errorf("two items took %v, want %v and the latency, %v", took, row.want, s.latency)
+					}
+				}
+				began := time.Now()
+				all(t, l.Do(t.Context(), item("k", "c")), nil)
+				if want := lull + s.latency; !row.hurry || time.Since(began) == want {
+					return
+				}
+				t.Errorf("an item after those in a hurry took %v, want %v", time.Since(began), lull+s.latency)
+			})
 		})
-		defer l.Close()
-		time.Sleep(patient + 1)
-		began := time.Now()
-		all(t, l.Do(t.Context(), item("k", "a")), nil)
-		if took := time.Since(began); took != s.latency {
-			t.Errorf("one item took %v, want the latency, %v", took, s.latency)
-		}
-	})
+	}
 }

@@ -62,6 +62,7 @@ type Options[T any] struct {
 type Item[T any] struct {
 	Key   string // what may share a request
 	ID    string // items of equal Key and ID are the same target
+	Hurry bool   // its request does not wait for others that are on their way
 	Value T
 }
 

@@ -74,7 +74,7 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 			continue
 		}
 		able++
-		if !full && patience > 0 {
+		if !full && !k.hurry && patience > 0 {
 			// Nothing new for a while, or the first one has waited for long enough.
 			until := earlier(l.arrived.Add(lull), l.made.Add(k.waiting[0].since+patience))
 			if until.After(now) {

@@ -82,6 +82,7 @@ type keyed[T any] struct {
 	backing  int       // batches that back off
 	turn     time.Time // when it had its last turn, or came to wait for one
 	inRing   bool
+	hurry    bool // among what waits is, or was, an item in a hurry
 }
 
 func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
@@ -102,6 +103,7 @@ func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
 		k.live++
 		l.enterRingLocked(k)
 	}
+	k.hurry = k.hurry || it.Hurry
 	e.share = s
 	s.entries = append(s.entries, e)
 }
@@ -200,6 +202,7 @@ func (k *keyed[T]) cut(most int) *batch[T] {
 	}
 	clear(k.waiting[:taken])
 	k.waiting = k.waiting[taken:]
+	k.hurry = k.hurry && k.live > 0
 	return b
 }
 
