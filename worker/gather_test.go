@@ -2,8 +2,12 @@ package worker_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/worker"
@@ -79,4 +83,67 @@ func TestWhatHasLittleTimeIsNotKeptWaiting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A second copy of a command that gathers ends with it, and not when the claim's lease ends.
+func TestATwinOutlastsGathering(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		step := func(i int) string {
+			cluster, id := fmt.Sprintf("j-%013d", i%2), fmt.Sprintf("s-%013d", i)
+			r.sim.PutSteps(awssim.Step{Cluster: cluster, ID: id})
+			return fmt.Sprintf(`{"id":"c-%d","action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, i, cluster, id)
+		}
+		began := time.Now()
+		r.send(step(0), step(0))
+		for n := 1; time.Since(began) < 3*time.Second; n++ {
+			r.send(step(2*n), step(2*n+1))
+			time.Sleep(50 * time.Millisecond)
+		}
+		for r.sim.Depth(r.queue) != (awssim.Depth{}) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the queue is empty after %v, want at most 10s", took)
+		}
+	}, func(s *awssim.Options, _ *worker.Options) { s.Latency = 20 * time.Millisecond })
+}
+
+// slowCancel answers cancelling calls of Batch late.
+type slowCancel struct {
+	aws.HTTPClient
+	by time.Duration
+}
+
+func (c slowCancel) Do(r *http.Request) (*http.Response, error) {
+	out, err := c.HTTPClient.Do(r)
+	if strings.Contains(strings.ToLower(r.URL.Path), "canceljob") {
+		time.Sleep(c.by)
+	}
+	return out, err
+}
+
+// A command whose place is wanted while its call is under way is not released: AWS took it, and it is
+// read how that ended.
+func TestEvictionComesTooLateForACallUnderWay(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.must(r.stop())
+		const n = 64
+		bodies := make([]string, n)
+		for i := range bodies {
+			bodies[i] = batchJob("b", "us-east-1")(r, i)
+		}
+		r.send(bodies...)
+		cfg := r.sim.Config()
+		cfg.HTTPClient = slowCancel{cfg.HTTPClient, 9 * time.Second}
+		r.start(worker.Options{MaxInFlight: n, AWS: cfg})
+		resumed := 0
+		for _, d := range r.settled(n, time.Hour) {
+			if d.Resumed {
+				resumed++
+			}
+		}
+		if resumed > n/8 { // those that were not called yet
+			t.Errorf("%d of %d commands were released and came again", resumed, n)
+		}
+	}, isolated)
 }

@@ -171,7 +171,7 @@ func (l *lanes) outlook(key holdingKey, times float64, t *handlers.Target) outlo
 }
 
 // prompt reports whether the lanes of an action in a place have so many targets in requests within a
-// second. Where nothing was called yet, one has: of more nobody knows.
+// second of having gathered. Where nothing was called yet, one has: of more nobody knows.
 func (l *lanes) prompt(key holdingKey, targets float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

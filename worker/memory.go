@@ -157,8 +157,8 @@ func (m *memory) hold(j *journey) (let func()) {
 }
 
 // twinWait is how long a second copy of a command waits for the first one, where the same
-// worker has both, before its message is released.
-const twinWait = 2 * time.Second
+// worker has both, before its message is released: longer than requests gather, call and read (lane).
+const twinWait = 5 * time.Second
 
 // awaitTwin waits for this worker's own journey under a key to end, and says whether it did.
 func (m *memory) awaitTwin(ctx context.Context, key string) bool {

@@ -225,8 +225,12 @@ func (r *road) cancel(ctx context.Context, j *journey) error {
 			}
 		}
 	}
-	if kept != nil { // time may have run out: one last look is taken all the same
+	switch {
+	case kept != nil: // time may have run out: one last look is taken all the same
 		within, stop = bounded(ctx, time.Now().Add(r.o.Patience), time.Time{}, time.Time{})
+		defer stop(nil)
+	case errors.Is(context.Cause(within), errCrowded): // its call was under way by then, and is looked after
+		within, stop = bounded(ctx, j.patience, time.Time{}, j.giveUp)
 		defer stop(nil)
 	}
 	err := r.look(within, j, kept)

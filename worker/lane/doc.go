@@ -15,8 +15,8 @@
 // Items that are ready wait for nothing but tokens, with two exceptions. A request that could
 // still take more waits while [Options.PartFilled] requests of its key are under way; and, where
 // tokens are few, while more items are on their way ([Options.Flowing]): until none has come for a
-// tenth of a second, for a second at most. So at rest nothing is delayed, and under load requests
-// are full.
+// tenth of a second, for as long as a token takes and two seconds at most. So at rest nothing is
+// delayed, and under load requests are full.
 //
 // No item's context rules a request that it shares: once an item is in a request, Do waits
 // for that request. The request's own context ends at [Lane.Close] alone.

@@ -102,3 +102,44 @@ func TestWhatDoesNotGather(t *testing.T) {
 		})
 	}
 }
+
+// However many keys gather, a full request waits for nothing but its token.
+func TestAFullRequestPassesThoseThatGather(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{latency: time.Millisecond}
+		l := New(Options[string]{Max: 10, Quotas: []*Quota{NewQuota(0.5, 10)}, Run: s.run, Flowing: time.Now})
+		defer l.Close()
+		var gathering sync.WaitGroup
+		for i := range 200 {
+			gathering.Go(func() { l.Do(t.Context(), item(fmt.Sprint("key ", i), "a")) })
+		}
+		time.Sleep(lull / 2)
+		began := time.Now()
+		all(t, l.Do(t.Context(), items("full", 10)...), nil)
+		if took := time.Since(began); took != s.latency {
+			t.Errorf("it took %v, want the latency, %v", took, s.latency)
+		}
+		l.Drain()
+		gathering.Wait()
+	})
+}
+
+// A slow quota that is not EMR's makes requests wait for no longer than a token takes.
+func TestGatheringEndsWithTheToken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &service{latency: time.Millisecond}
+		l := New(Options[string]{Max: 1000, Quotas: []*Quota{NewQuota(4, 10)}, Run: s.run, Flowing: time.Now})
+		defer l.Close()
+		began := time.Now()
+		var items sync.WaitGroup
+		for n := range 50 {
+			items.Go(func() { l.Do(t.Context(), item(fmt.Sprint("key ", n%2), fmt.Sprint(n))) })
+			time.Sleep(20 * time.Millisecond)
+		}
+		items.Wait()
+		// The keys' first items came 20 ms apart, and so their requests begin.
+		if first, second := s.at[0].Sub(began), s.at[1].Sub(began); first != 250*time.Millisecond || second != 270*time.Millisecond {
+			t.Errorf("requests began after %v and %v, want 250 and 270 ms", first, second)
+		}
+	})
+}

@@ -73,7 +73,6 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 		if k.inFlight >= l.o.InFlight || !full && k.inFlight >= l.o.PartFilled {
 			continue
 		}
-		able++
 		if !full && !k.hurry && patience > 0 {
 			// Nothing new for a while, or the first one has waited for long enough.
 			until := earlier(l.arrived.Add(lull), l.made.Add(k.waiting[0].since+patience))
@@ -84,6 +83,7 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 				continue
 			}
 		}
+		able++
 		if due := k.dueness(full, l.o.Max, now); best == nil || due > most {
 			best, at, most = k, i, due
 		}

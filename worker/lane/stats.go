@@ -147,8 +147,8 @@ func (l *Lane[T]) Plenty() bool {
 const promptly = time.Second
 
 // Prompt reports whether so many items, of those keys that wait now, would all be in requests within
-// a second, as far as anybody can tell: the tokens are there, nothing backs off, and the service
-// answers.
+// a second of having gathered, as far as anybody can tell: the tokens are there, nothing backs off, and
+// the service answers.
 func (l *Lane[T]) Prompt(items float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
