@@ -94,8 +94,10 @@ func TestATwinOutlastsGathering(t *testing.T) {
 			return fmt.Sprintf(`{"id":"c-%d","action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, i, cluster, id)
 		}
 		began := time.Now()
-		r.send(step(0), step(0))
-		for n := 1; time.Since(began) < 3*time.Second; n++ {
+		r.send(step(0), step(2)) // they flow
+		time.Sleep(25 * time.Millisecond)
+		r.send(step(0))
+		for n := 2; time.Since(began) < 3*time.Second; n++ {
 			r.send(step(2*n), step(2*n+1))
 			time.Sleep(50 * time.Millisecond)
 		}
