@@ -221,3 +221,10 @@ func isClosed(c chan struct{}) bool {
 		return false
 	}
 }
+
+// busyMost is how many messages are on the road at once outside of lanes before no more are received:
+// ledger, topic and processor, which all share, are fully used by fewer.
+const busyMost = 1000
+
+// busy reports whether of so many messages held those outside of lanes are work enough.
+func (r *road) busy(held int) bool { return held-int(r.inLanes.Load()) >= busyMost }

@@ -32,10 +32,6 @@ const (
 	releaseMost = 15 * time.Minute
 )
 
-// busyMost is how many messages are on the road at once outside of lanes before no more are received:
-// ledger, topic and processor, which all share, are fully used by fewer.
-const busyMost = 1000
-
 // Why a journey stops before its end.
 var (
 	errPatience = errors.New("held up for longer than RESCIND_PATIENCE")
@@ -97,9 +93,6 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 	}
 	r.end(ctx, j)
 }
-
-// busy reports whether of so many messages held those outside of lanes are work enough.
-func (r *road) busy(held int) bool { return held-int(r.inLanes.Load()) >= busyMost }
 
 // decode reads the command; nil: it could not be read, and has ended.
 func (r *road) decode(ctx context.Context, l *queue.Lease) *command.Command {
