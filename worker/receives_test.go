@@ -128,7 +128,7 @@ func TestAFailingLaneWithoutQuotaLetsOthersBy(t *testing.T) {
 		if len(sent) < behind-1 {
 			t.Fatalf("%d of %d behind a failing lane have outcomes", len(sent), behind)
 		}
-		if took[0] > 5*time.Second || took[behind-3] > 2*time.Second {
+		if took[0] > 3*time.Second || took[behind-3] > 100*time.Millisecond {
 			t.Errorf("behind a failing lane the first took %s, and the others %v", took[0], took[1:])
 		}
 	}, isolated, func(s *awssim.Options, w *worker.Options) {

@@ -112,7 +112,7 @@ func awsCLI(t *testing.T, binary string) {
 		t.Errorf("the outcome is %+v, want invalid and the right name of the field", d)
 	}
 	var buried letters
-	b.asked(&buried, aws, "sqs", "receive-message", "--queue-url", b.buried, "--wait-time-seconds", "10", "--message-attribute-names", "All")
+	b.asked(&buried, aws, "sqs", "receive-message", "--queue-url", b.buried, "--wait-time-seconds", "20", "--message-attribute-names", "All")
 	if len(buried.Messages) != 1 || buried.Messages[0].Body != bad {
 		t.Fatalf("the dead letters are %+v, want the original", buried)
 	}

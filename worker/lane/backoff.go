@@ -40,6 +40,7 @@ func backoff(n int) time.Duration {
 type breaker struct {
 	failed  int
 	since   time.Time     // when it opened, first of all where the service has not recovered since
+	opened  time.Time     // when it opened last
 	closed  time.Time     // when it closed last
 	better  int           // answered requests over failed ones since, 0 at the least; it ends at downAfter
 	gap     time.Duration // before the next probe
@@ -76,8 +77,11 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 		if b.better < downAfter {
 			b.better = max(b.better-1, 0)
 		}
-		if b.failed++; b.failed == downAfter && b.recovered(now) {
-			b.since = now
+		if b.failed++; b.failed == downAfter {
+			b.opened = now
+			if b.recovered(now) {
+				b.since = now
+			}
 		}
 		if b.open() {
 			b.gap = min(lastGap, max(firstGap, 2*b.gap))

@@ -214,3 +214,47 @@ func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
 		})
 	}
 }
+
+// How fast a lane goes stays known through a pause that is shorter than it takes to measure; after
+// an outage it is found anew.
+func TestABlipDoesNotHideHowFastALaneGoes(t *testing.T) {
+	const begin = 10 * time.Second
+	for name, c := range map[string]struct {
+		lasts time.Duration
+		known bool
+	}{
+		"a blip":    {300 * time.Millisecond, true},
+		"an outage": {time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := &failing{bucket: newBucket(1000, 1000), began: time.Now(), verdict: func(since time.Duration) Verdict {
+					if since >= begin && since < begin+c.lasts {
+						return Unavailable
+					}
+					return Done
+				}}
+				l := New(Options[string]{Max: 1, InFlight: 1, Run: f.run}) // one call at a time, and no quota
+				defer l.Close()
+				var wg sync.WaitGroup
+				wg.Go(func() { l.Do(context.Background(), items("k", 20_000)...) })
+				time.Sleep(begin + c.lasts)
+				if !l.Stats().Down {
+					t.Fatal("the breaker never opened")
+				}
+				for l.Stats().Down {
+					time.Sleep(time.Millisecond)
+				}
+				if known := l.Wait("k") > time.Minute; known != c.known {
+					t.Errorf("an item behind 20,000, at less than a hundred a second, waits %v", l.Wait("k"))
+				}
+				time.Sleep(2 * measured)
+				if l.Wait("k") < time.Minute {
+					t.Errorf("an item behind 20,000, at less than a hundred a second, waits %v", l.Wait("k"))
+				}
+				l.Drain()
+				wg.Wait()
+			})
+		})
+	}
+}

@@ -89,7 +89,7 @@ type Lane[T any] struct {
 	stats    Stats
 	used     meter         // requests begun
 	done     meter         // requests that were answered and not throttled, since busy
-	busy     time.Time     // since when there is work without a pause, and the service is not down
+	busy     time.Time     // since when there is work, and the service was not down for long
 	ended    time.Time     // when a request was answered last
 	took     time.Duration // what answers take, each new one counting for an eighth
 	breaker  breaker

@@ -184,7 +184,9 @@ func (l *Lane[T]) endLocked(r *request[T], verdicts []Verdict, panicked *PanicEr
 	t := l.judgeLocked(r.batch, verdicts, panicked, now)
 	l.spentLocked(r.batch, r.reserved, now, t)
 	if t.asked > 0 && l.breaker.note(now, r.probe, t.unavailable < t.asked) {
-		l.busyLocked(now)
+		if now.Sub(l.breaker.opened) > measured { // a shorter pause is part of how fast the lane goes
+			l.busyLocked(now)
+		}
 		l.hastenLocked(now)
 	}
 	if t.answered > 0 {
