@@ -347,16 +347,19 @@ func TestStraysOfAGreedyConsumer(t *testing.T) {
 		time.Sleep(time.Minute)
 		cancel()
 		greedy.Wait()
-		strayed := len(r.sim.Messages(r.buried))
-		if strayed == 0 {
+		strayed := make(map[string]bool) // by body: what is just being buried is there twice
+		for _, m := range r.sim.Messages(r.buried) {
+			strayed[m.Body] = true
+		}
+		if len(strayed) == 0 {
 			t.Fatal("nothing strayed: the test shows nothing")
 		}
 		got := r.settled(n, 10*time.Minute)
-		r.answered(strayed, 10*time.Minute)
+		r.answered(len(strayed), 10*time.Minute)
 		if len(got) != n {
 			t.Errorf("%d outcomes of %d", len(got), n)
 		}
-		t.Logf("%d strayed; %s", strayed, tally(got))
+		t.Logf("%d strayed; %s", len(strayed), tally(got))
 	}, func(s *awssim.Options, _ *worker.Options) { s.Latency = 20 * time.Millisecond })
 }
 

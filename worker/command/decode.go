@@ -74,40 +74,40 @@ func NewDecoder(hs []handlers.Handler, own handlers.Place) *Decoder {
 // Decode reads the command in a message's body. The command may share the body's memory, which
 // must not be changed any more. The error is always an [*Error].
 func (d *Decoder) Decode(body []byte, m Message) (*Command, error) {
-	o := opened{text: body, at: "body", id: "sqs:" + m.ID}
-	o.trace(m.TraceParent)
+	var o opened
+	o.receive(body, m)
 	r, fault := o.open()
 	if fault != nil {
-		return nil, &Error{FieldError: *fault, Command: Command{Via: o.via, TraceParent: o.traceParent}}
+		e := &Error{FieldError: *fault}
+		e.Command.Via, e.Command.TraceParent = o.via, o.traceParent
+		return nil, e
 	}
-	return d.command(r, o)
+	return d.command(r, &o)
 }
 
 // DecodeBare is Decode for a command that stands in no envelope, for those who make commands: a
 // member that they put on an envelope would not reach the command, and nobody would say so.
 func (d *Decoder) DecodeBare(body []byte, m Message) (*Command, error) {
-	o := opened{text: body, at: "body", id: "sqs:" + m.ID}
-	o.trace(m.TraceParent)
-	return d.command(read(body), o)
+	var o opened
+	o.receive(body, m)
+	return d.command(read(body), &o)
 }
 
 // command reads a command that has been taken out of its envelopes.
-func (d *Decoder) command(r *reader, o opened) (*Command, error) {
+func (d *Decoder) command(r *reader, o *opened) (*Command, error) {
 	r.judge(o.at, o.text)
-	c := &Command{
-		ID:          r.text(fieldID, o.id, brokenID),
-		Action:      d.action(r),
-		Account:     r.text(fieldAccount, d.own.Account, brokenAccount),
-		Region:      r.text(fieldRegion, d.own.Region, brokenRegion),
-		Reason:      r.text(fieldReason, "", atMost(maxReason)),
-		RequestedBy: r.text(fieldRequestedBy, "", atMost(maxName)),
-		Campaign:    r.text(fieldCampaign, "", atMost(maxName)),
-		ExpiresAt:   r.time(fieldExpiresAt),
-		Confirm:     r.confirm(),
-		DryRun:      r.flag(fieldDryRun),
-		Via:         o.via,
-		TraceParent: o.traceParent,
-	}
+	// One after the other: in one literal all of them would wait on the stack.
+	c := &Command{Via: o.via, TraceParent: o.traceParent}
+	c.ID = r.text(fieldID, o.id, brokenID)
+	c.Action = d.action(r)
+	c.Account = r.text(fieldAccount, d.own.Account, brokenAccount)
+	c.Region = r.text(fieldRegion, d.own.Region, brokenRegion)
+	c.Reason = r.text(fieldReason, "", atMost(maxReason))
+	c.RequestedBy = r.text(fieldRequestedBy, "", atMost(maxName))
+	c.Campaign = r.text(fieldCampaign, "", atMost(maxName))
+	c.ExpiresAt = r.time(fieldExpiresAt)
+	c.Confirm = r.confirm()
+	c.DryRun = r.flag(fieldDryRun)
 	r.noEscalation()
 	d.targets(r, c)
 	if r.err != nil {
@@ -264,7 +264,7 @@ func (r *reader) text(f field, absent string, broken func(string) string) string
 }
 
 func atMost(n int) func(string) string {
-	return func(s string) string { return broken(handlers.Text{Max: n}, s) }
+	return func(s string) string { return broken(&handlers.Text{Max: n}, s) }
 }
 
 func (r *reader) flag(f field) bool {

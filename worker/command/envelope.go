@@ -56,6 +56,12 @@ type opened struct {
 	traceParent string
 }
 
+// receive takes a message as it comes.
+func (o *opened) receive(body []byte, m Message) {
+	o.text, o.at, o.id = body, "body", "sqs:"+m.ID
+	o.trace(m.TraceParent)
+}
+
 // open takes off the envelopes around o's text, and returns the command's members. A fault is
 // an envelope's own.
 func (o *opened) open() (*reader, *handlers.FieldError) {

@@ -91,7 +91,7 @@ func (a *action) complete(p handlers.Parameters, given string) *handlers.FieldEr
 		case f.Reason && given == "":
 			p[f.Name] = handlers.DefaultReason
 		case f.Reason:
-			if rule := broken(f.Text, given); rule != "" {
+			if rule := broken(&f.Text, given); rule != "" {
 				return &handlers.FieldError{Field: names[fieldReason], Rule: rule + ", where it stands for parameters." + f.Name}
 			}
 			p[f.Name] = given
@@ -106,7 +106,7 @@ func (a *action) complete(p handlers.Parameters, given string) *handlers.FieldEr
 func parameter(path string, f *handlers.Field, value jsontext.Value) (any, *handlers.FieldError) {
 	switch f.Kind {
 	case handlers.String:
-		return text(path, f.Text, value)
+		return text(path, &f.Text, value)
 	case handlers.Boolean:
 		kind := kindOf(value)
 		if kind != jsontext.KindTrue && kind != jsontext.KindFalse {
@@ -123,7 +123,7 @@ func parameter(path string, f *handlers.Field, value jsontext.Value) (any, *hand
 	return nil, &handlers.FieldError{Field: path, Rule: "has a kind that the worker cannot read: " + f.Kind.String()}
 }
 
-func text(path string, t handlers.Text, value jsontext.Value) (string, *handlers.FieldError) {
+func text(path string, t *handlers.Text, value jsontext.Value) (string, *handlers.FieldError) {
 	if kind := kindOf(value); kind != jsontext.KindString {
 		return "", &handlers.FieldError{Field: path, Rule: "must be a string, not " + nameOf(kind)}
 	}
@@ -157,7 +157,7 @@ func list(path string, f *handlers.Field, value jsontext.Value) ([]string, *hand
 	seen := map[string]bool{}
 	fault := elements(path, value, func(item jsontext.Value) *handlers.FieldError {
 		at := fmt.Sprintf("%s[%d]", path, len(items))
-		s, fault := text(at, f.Text, item)
+		s, fault := text(at, &f.Text, item)
 		switch {
 		case fault != nil:
 			return fault
@@ -177,10 +177,10 @@ func list(path string, f *handlers.Field, value jsontext.Value) ([]string, *hand
 func stringMap(path string, f *handlers.Field, value jsontext.Value) (map[string]string, *handlers.FieldError) {
 	pairs := map[string]string{}
 	fault := object(path, value, func(name string, value jsontext.Value) *handlers.FieldError {
-		if rule := broken(f.KeyText, name); rule != "" {
+		if rule := broken(&f.KeyText, name); rule != "" {
 			return &handlers.FieldError{Field: path, Rule: "has the key " + quote(name) + ", which " + rule}
 		}
-		s, fault := text(path+"."+plain(name), f.Text, value)
+		s, fault := text(path+"."+plain(name), &f.Text, value)
 		pairs[name] = s
 		return fault
 	})

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -10,8 +12,20 @@ import (
 )
 
 // broken says which rule a text breaks, as a sentence's predicate; "" where it breaks none.
-func broken(t handlers.Text, s string) string {
-	length := utf8.RuneCountInString(s)
+func broken(t *handlers.Text, s string) string {
+	if rule := brokenLength(t, utf8.RuneCountInString(s)); rule != "" {
+		return rule
+	}
+	if len(t.Enum) > 0 && !slices.Contains(t.Enum, s) {
+		return "must be one of " + strings.Join(t.Enum, ", ") + ", not " + quote(s)
+	}
+	if t.Pattern != nil && !t.Pattern.MatchString(s) {
+		return cmp.Or(t.Rule, "must match "+t.Pattern.String())
+	}
+	return ""
+}
+
+func brokenLength(t *handlers.Text, length int) string {
 	switch {
 	case t.Min > 0 && length == 0:
 		return "must not be empty"
@@ -19,20 +33,6 @@ func broken(t handlers.Text, s string) string {
 		return fmt.Sprintf("must have at least %d characters, not %d", t.Min, length)
 	case t.Max > 0 && length > t.Max:
 		return fmt.Sprintf("must have at most %d characters, not %d", t.Max, length)
-	}
-	if len(t.Enum) > 0 {
-		for _, allowed := range t.Enum {
-			if s == allowed {
-				return ""
-			}
-		}
-		return fmt.Sprintf("must be one of %s, not %s", strings.Join(t.Enum, ", "), quote(s))
-	}
-	if t.Pattern != nil && !t.Pattern.MatchString(s) {
-		if t.Rule != "" {
-			return t.Rule
-		}
-		return "must match " + t.Pattern.String()
 	}
 	return ""
 }
@@ -56,7 +56,7 @@ func brokenID(s string) string {
 
 // brokenIDText is broken for a text of which an id is made: 1 to most of A-Z a-z 0-9 . _ : -.
 func brokenIDText(s string, most int) string {
-	if rule := broken(handlers.Text{Min: 1, Max: most}, s); rule != "" {
+	if rule := broken(&handlers.Text{Min: 1, Max: most}, s); rule != "" {
 		return rule
 	}
 	for i := range len(s) {
