@@ -153,7 +153,7 @@ func (r *road) unreadable(ctx context.Context, l *queue.Lease, c *command.Comman
 // yet, the message has panicked once more and is released.
 func (r *road) bury(ctx context.Context, l *queue.Lease, last func(*claimed) (*told, *queue.Mark, error)) {
 	key := "msg:" + l.MessageID
-	claim, err := r.memory.claim(ctx, ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
+	claim, err := r.memory.claim(ctx, &ledger.Entry{Key: key, Fingerprint: sha256.Sum256([]byte(l.Body))})
 	if errors.Is(err, ledger.ErrUnreadable) {
 		r.unreadable(ctx, l, &command.Command{}, err)
 		return

@@ -88,11 +88,11 @@ type claimed struct {
 	begun bool // it says that calls begin
 }
 
-func (m *memory) claim(ctx context.Context, e ledger.Entry) (*claimed, error) {
+func (m *memory) claim(ctx context.Context, e *ledger.Entry) (*claimed, error) {
 	c := &claimed{}
 	return c, m.insist(ctx, func() (err error) {
 		c.until = time.Now().Add(claimLease)
-		c.Claim, err = m.ledger.Claim(ctx, e, claimLease)
+		c.Claim, err = m.ledger.Claim(ctx, *e, claimLease)
 		return err
 	})
 }

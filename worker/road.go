@@ -80,7 +80,7 @@ func (r *road) follow(ctx context.Context, l *queue.Lease) {
 		return
 	}
 	defer place.leave()
-	claim, done := r.claim(ctx, l, c, place)
+	claim, done := r.claim(ctx, l, c, r.entry(l, c, place))
 	if done {
 		return
 	}
@@ -147,15 +147,19 @@ func (r *road) callFollows(l *queue.Lease, c *command.Command, place *stay) bool
 	return !ok || !slices.ContainsFunc(c.Targets, resolver.Unresolved)
 }
 
+// entry is what the ledger is to know of a command.
+func (r *road) entry(l *queue.Lease, c *command.Command, place *stay) *ledger.Entry {
+	return &ledger.Entry{
+		Key: c.Key(), Fingerprint: c.Fingerprint(), Campaign: c.Campaign, Targets: ids(c.Targets),
+		Begun: r.callFollows(l, c, place),
+	}
+}
+
 // claim claims the command. done says that there is nothing left to do: it had ended before, is
 // held by another worker, or ctx ended.
-func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, place *stay) (claim *claimed, done bool) {
+func (r *road) claim(ctx context.Context, l *queue.Lease, c *command.Command, entry *ledger.Entry) (claim *claimed, done bool) {
 	if defect.Is(defect.GuardFirst) && r.guardFirst(ctx, l, c) {
 		return nil, true
-	}
-	entry := ledger.Entry{
-		Key: c.Key(), Fingerprint: ledger.Fingerprint(c.Fingerprint()), Campaign: c.Campaign, Targets: ids(c.Targets),
-		Begun: r.callFollows(l, c, place),
 	}
 	claim, err := r.memory.claim(ctx, entry)
 	if err == nil && claim.State == ledger.Held && r.memory.awaitTwin(ctx, entry.Key) {

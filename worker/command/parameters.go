@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -63,20 +64,32 @@ func (a *action) read(text jsontext.Value, reason string) (handlers.Parameters, 
 }
 
 // check reads the parameters that are there.
+// check reads the parameters by their fields, in whose order faults are found. That no field knows a
+// member comes first.
 func (a *action) check(text jsontext.Value) (handlers.Parameters, *handlers.FieldError) {
 	const path = "parameters"
-	p := make(handlers.Parameters, len(a.fields))
+	values := make([]jsontext.Value, len(a.fields))
 	fault := object(path, text, func(name string, value jsontext.Value) *handlers.FieldError {
-		for i := range a.fields {
-			if f := &a.fields[i]; f.Name == name {
-				read, fault := parameter(path+"."+name, f, value)
-				p[name] = read
-				return fault
-			}
+		i := slices.Index(a.names, name)
+		if i < 0 {
+			return misnamed(name, path+".", a.name, a.names)
 		}
-		return misnamed(name, path+".", a.name, a.names)
+		values[i] = value
+		return nil
 	})
-	return p, fault
+	if fault != nil {
+		return nil, fault
+	}
+	p := make(handlers.Parameters, len(a.fields))
+	for i, value := range values {
+		if value == nil {
+			continue
+		}
+		if p[a.names[i]], fault = parameter(path+"."+a.names[i], &a.fields[i], value); fault != nil {
+			return nil, fault
+		}
+	}
+	return p, nil
 }
 
 // complete fills the API's own reason, where the parameters leave it out, with the command's
@@ -154,7 +167,7 @@ func list(path string, f *handlers.Field, value jsontext.Value) ([]string, *hand
 		return nil, &handlers.FieldError{Field: path, Rule: "must be a list of strings, not " + nameOf(kind)}
 	}
 	var items []string
-	seen := map[string]bool{}
+	var seen map[string]bool
 	fault := elements(path, value, func(item jsontext.Value) *handlers.FieldError {
 		at := fmt.Sprintf("%s[%d]", path, len(items))
 		s, fault := text(at, &f.Text, item)
@@ -164,7 +177,12 @@ func list(path string, f *handlers.Field, value jsontext.Value) ([]string, *hand
 		case f.Unique && seen[s]:
 			return &handlers.FieldError{Field: at, Rule: "must not repeat " + quote(s)}
 		}
-		seen[s] = true
+		if f.Unique {
+			if seen == nil {
+				seen = make(map[string]bool)
+			}
+			seen[s] = true
+		}
 		items = append(items, s)
 		return nil
 	})
