@@ -1,4 +1,4 @@
-// Package rescind holds the test of the walls between the rooms; see ARCHITECTURE.md.
+// Package rescind tests which package may import which; see ARCHITECTURE.md.
 package rescind
 
 import (
@@ -34,55 +34,55 @@ func packages(t *testing.T, under string) []string {
 // TestWalls holds the imports to one direction: cmd → worker → handlers.
 func TestWalls(t *testing.T) {
 	for _, pkg := range packages(t, "./...") {
-		room := strings.TrimPrefix(pkg, module)
-		t.Run(room, func(t *testing.T) {
+		name := strings.TrimPrefix(pkg, module)
+		t.Run(name, func(t *testing.T) {
 			for _, dep := range deps(t, pkg) {
-				if why := forbidden(room, dep); why != "" {
-					t.Errorf("%s depends on %s: %s", room, dep, why)
+				if why := forbidden(name, dep); why != "" {
+					t.Errorf("%s depends on %s: %s", name, dep, why)
 				}
 			}
 		})
 	}
 }
 
-// forbidden says why a room must not depend on a package; "" where it may.
-func forbidden(room, dep string) string {
+// forbidden says why a package must not depend on another; "" where it may.
+func forbidden(pkg, dep string) string {
 	inside := strings.TrimPrefix(dep, module)
 	ours := inside != dep
 	switch {
-	case room == "handlers":
+	case pkg == "handlers":
 		return "handlers imports the standard library alone"
 	case ours && strings.HasPrefix(inside, "cmd/"):
 		return "nobody imports the binary"
-	case strings.HasPrefix(room, "handlers/"):
+	case strings.HasPrefix(pkg, "handlers/"):
 		switch {
 		case strings.Contains(dep, "watermill"):
 			return "no handler knows Watermill"
 		case ours && strings.HasPrefix(inside, "worker"):
 			return "no handler knows the worker"
-		case ours && strings.HasPrefix(inside, "handlers/") && inside != room:
+		case ours && strings.HasPrefix(inside, "handlers/") && inside != pkg:
 			return "no handler knows another"
 		}
-	case room == "worker/lane":
+	case pkg == "worker/lane":
 		if ours || strings.Contains(dep, "aws") || strings.Contains(dep, "watermill") {
 			return "lane knows no AWS service, no Watermill, and nothing of ours"
 		}
-	case room == "worker/ledger" || room == "worker/queue" || strings.HasPrefix(room, "worker/ledger/"):
+	case pkg == "worker/ledger" || pkg == "worker/queue" || strings.HasPrefix(pkg, "worker/ledger/"):
 		for _, other := range []string{"worker/lane", "worker/ledger", "worker/queue"} {
-			if ours && inside == other && !strings.HasPrefix(room, other) {
+			if ours && inside == other && !strings.HasPrefix(pkg, other) {
 				return "lane, ledger and queue do not know each other"
 			}
 		}
 	}
-	if ours && strings.HasPrefix(inside, "internal/") && inside != "internal/defect" && !strings.HasPrefix(room, "internal/") && !strings.HasPrefix(room, "cmd/") && room != "handlers/handlertest" {
-		return "only the binary and tests know AWS in a box and the facts"
+	if ours && strings.HasPrefix(inside, "internal/") && !strings.HasPrefix(pkg, "internal/") && !strings.HasPrefix(pkg, "cmd/") && pkg != "handlers/handlertest" {
+		return "only the binary and tests know the AWS simulator and the facts"
 	}
 	return ""
 }
 
 // TestWallsCanFail shows that the rules see what they forbid.
 func TestWallsCanFail(t *testing.T) {
-	for room, dep := range map[string]string{
+	for pkg, dep := range map[string]string{
 		"handlers":       "github.com/aws/smithy-go",
 		"handlers/batch": module + "worker/lane",
 		"worker/lane":    "github.com/ThreeDotsLabs/watermill/message",
@@ -90,8 +90,8 @@ func TestWallsCanFail(t *testing.T) {
 		"worker":         module + "cmd/rescind",
 		"worker/results": module + "internal/awssim",
 	} {
-		if forbidden(room, dep) == "" {
-			t.Errorf("%s may depend on %s", room, dep)
+		if forbidden(pkg, dep) == "" {
+			t.Errorf("%s may depend on %s", pkg, dep)
 		}
 	}
 }

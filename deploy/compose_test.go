@@ -110,7 +110,7 @@ func TestProcesses(t *testing.T) {
 	}
 	p := project(t)
 	sim := start(t, binary, p.Services["sim"], strings.NewReplacer("0.0.0.0:4566", "127.0.0.1:0"))
-	address := sim.err.find(t, `(?m)^  endpoint  http://(\S+)$`)
+	address := sim.err.find(t, `(?m)^endpoint +http://(\S+)$`)
 	job := sim.err.find(t, `(?m)^(\S+) +RUNNABLE `)
 
 	inside := strings.NewReplacer("sim:4566", address, "0.0.0.0:9464", "127.0.0.1:0", "/var/lib/rescind", t.TempDir())
@@ -134,7 +134,7 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := running.Wait(); err != nil {
-			t.Errorf("%s, told to stop: %v\n%s", running.Args, err, running.err.String())
+			t.Errorf("%s, asked to stop: %v\n%s", running.Args, err, running.err.String())
 		}
 	}
 	if strings.Contains(worker.err.String(), "read by nothing") {

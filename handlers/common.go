@@ -1,12 +1,15 @@
 package handlers
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // This file holds what more than one service's handler does in the same way.
 
 // One makes a call of many, as [Call] has it, of a call for one target.
-func One[R any](do func(context.Context, Place, Target) R) func(context.Context, Place, []Target) []R {
-	return func(ctx context.Context, at Place, targets []Target) []R {
+func One[R any](do func(context.Context, Location, Target) R) func(context.Context, Location, []Target) []R {
+	return func(ctx context.Context, at Location, targets []Target) []R {
 		return []R{do(ctx, at, targets[0])}
 	}
 }
@@ -33,6 +36,15 @@ func Refusal(e *Error, requestID string) Answer {
 	return a
 }
 
+// Taken is the answer to a request whose success says nothing in its body. Its request id is all
+// that shows that AWS gave it; without one, whatever stands in between may have.
+func Taken(s Status, requestID string) Answer {
+	if requestID == "" {
+		return Answer{Err: NoAnswer("the answer has neither a body nor a request id: is there a proxy or firewall in between?")}
+	}
+	return Answer{Status: s, RequestID: requestID}
+}
+
 // Fill returns n results that all say the same: those of a request that came to one thing as
 // a whole.
 func Fill[R any](n int, r R) []R {
@@ -50,6 +62,25 @@ func IDs(targets []Target) []string {
 		ids[i] = t.ID
 	}
 	return ids
+}
+
+// Predict is what most handlers predict: the call is taken for a target in one of the open states, and
+// otherwise its state tells what it comes to.
+func Predict(h Handler, t Target, r Reading, open ...string) Answer {
+	a := h.Judge(t, Tried{}, r)
+	switch {
+	case r.Err != nil || a.Status != "":
+	case slices.Contains(open, r.State):
+		a = h.Judge(t, Tried{Taken: true}, r)
+	default:
+		return NoPrediction(r, "what a call does to a target in this state is not known")
+	}
+	return a
+}
+
+// NoPrediction is the answer of a Predict that cannot know, and why.
+func NoPrediction(r Reading, why string) Answer {
+	return Answer{After: r.State, RequestID: r.RequestID, Err: &Error{Class: Final, Code: "NoPrediction", Message: why}}
 }
 
 // JudgeAlive completes the answer for a target that has not ended and shows no sign of a

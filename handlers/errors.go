@@ -61,22 +61,39 @@ func (c Class) String() string {
 // Error is an AWS refusal, or the want of an answer, for one target.
 type Error struct {
 	Class   Class
-	Code    string // AWS's error code; "Unanswered" where there was no answer
+	Code    string // AWS's error code, or one of our own where AWS said nothing: see [Classify]
 	Message string // AWS's own words
-	// NotRun: AWS refused the request before doing anything, though its class would leave that
-	// open: a credential or a clock was at fault.
+	// NotRun: nothing was done, though its class would leave that open. The request was not sent,
+	// or AWS refused it before doing anything: a credential or a clock was at fault.
 	NotRun bool
 	// MayHaveRun: the request may have taken effect on the target, though its class is one of a
 	// refusal. A state that shows a cancel may then be our own doing.
 	MayHaveRun bool
+
+	cause error // the SDK's error, where the whole request failed
 }
 
-// notRun are the Unavailable codes of requests that AWS did not take up.
-var notRun = map[string]bool{
-	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "RequestTimeTooSkewed": true,
-	"InvalidSignatureException": true, "SignatureDoesNotMatch": true,
-	"UnrecognizedClientException": true, "InvalidClientTokenId": true,
+// Unwrap returns the SDK's error, where the whole request failed; else nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// notTakenUp are the codes of requests that AWS did not take up, because a credential has run out, was
+// rotated or is none, or a clock is off. That is mended beside the command, which is not at fault.
+var notTakenUp = []string{
+	"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired",
+	"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId",
+	"MissingAuthenticationToken", "MissingAuthenticationTokenException",
+	"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException",
+	"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture",
 }
+
+// notRun holds them.
+var notRun = func() map[string]bool {
+	m := make(map[string]bool, len(notTakenUp))
+	for _, code := range notTakenUp {
+		m[code] = true
+	}
+	return m
+}()
 
 func (e *Error) Error() string {
 	if e.Message == "" {
@@ -114,78 +131,75 @@ var common = Codes{
 	"InternalServerException":     Unavailable,
 	"InternalServiceError":        Unavailable,
 	"ServerException":             Unavailable,
-	// A credential that has run out or was rotated, and a clock that is off, are mended beside
-	// the command, which is not at fault.
-	"ExpiredToken":                Unavailable,
-	"ExpiredTokenException":       Unavailable,
-	"RequestExpired":              Unavailable,
-	"RequestTimeTooSkewed":        Unavailable,
-	"InvalidSignatureException":   Unavailable,
-	"SignatureDoesNotMatch":       Unavailable,
-	"UnrecognizedClientException": Unavailable,
-	"InvalidClientTokenId":        Unavailable,
 
-	"AccessDenied":               NotAuthorized,
-	"AccessDeniedException":      NotAuthorized,
-	"UnauthorizedOperation":      NotAuthorized,
-	"NotAuthorized":              NotAuthorized,
-	"MissingAuthenticationToken": NotAuthorized,
-	"OptInRequired":              NotAuthorized,
+	"AccessDenied":          NotAuthorized,
+	"AccessDeniedException": NotAuthorized,
+	"UnauthorizedOperation": NotAuthorized,
+	"NotAuthorized":         NotAuthorized,
+	"OptInRequired":         NotAuthorized,
 }
 
-// The shapes of the SDK's errors, named here so that this package need not import it.
-type (
-	apiError  interface{ ErrorCode() string }
-	message   interface{ ErrorMessage() string }
-	response  interface{ HTTPStatusCode() int }
-	requestID interface{ ServiceRequestID() string }
-)
-
-// Classify turns an error of an SDK call into an *Error, and finds AWS's request id. The
-// service's own codes rule over the common ones; a code that neither knows is judged by the
-// HTTP status: 429 throttled, 5xx unavailable, else Final. An error without an HTTP response
-// is Unanswered, except those that the SDK raises before sending, which are Final where they
-// carry a code of their own. A nil error gives nil.
+// Classify turns an error of an SDK call into an *Error, and finds AWS's request id. AWS's word is
+// only what AWS said about this request ([OriginOf]); all else waits, and is said in a code of
+// our own: "NotSent", "Unanswered", "Timeout", or "HTTP403" after the answer's status. The service's own
+// codes rule over the common ones; a code that neither knows is judged by the HTTP status: 429
+// throttled, 5xx unavailable, else Final. An answer without a request id is believed where it has
+// a code that we know, but not that it refuses the caller; without a code, or cut off, it says
+// nothing. A nil error gives nil.
 func Classify(err error, codes Codes) (e *Error, id string) {
 	if err == nil {
 		return nil, ""
 	}
-	var rid requestID
-	if errors.As(err, &rid) {
-		id = rid.ServiceRequestID()
-	}
-	var api apiError
-	if errors.As(err, &api) && api.ErrorCode() != "" {
-		e = &Error{Code: api.ErrorCode(), NotRun: notRun[api.ErrorCode()]}
-		var m message
-		if errors.As(err, &m) {
-			e.Message = m.ErrorMessage()
+	defer func() { e.cause = err }()
+	t := traced(err)
+	switch {
+	case t.origin == FromUs:
+		return &Error{Class: Unavailable, Code: "NotSent", Message: reason(err), NotRun: true}, ""
+	case t.code != "":
+		e = &Error{Code: t.code, Message: t.message, NotRun: notRun[t.code], Class: ClassOf(t.code, codes, t.status)}
+		if t.status > 0 && t.id == "" && (e.Class == NotAuthorized || e.Class == Final) {
+			e.Class = Unavailable // AWS names the request when it refuses one
 		}
-		e.Class = ClassOf(e.Code, codes, httpStatus(err))
-		return e, id
+		return e, t.id
+	case t.status > 0:
+		return uncoded(t), t.id
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Class: Unanswered, Code: "Timeout", Message: err.Error()}, ""
 	}
-	if status := httpStatus(err); status > 0 {
-		// An answer that names no code: a proxy, or a body that broke on the way.
-		e = &Error{Code: fmt.Sprintf("HTTP%d", status), Message: err.Error()}
-		e.Class = ClassOf("", nil, status)
-		if status < 400 {
-			e.Class = Unanswered
-		}
-		return e, id
-	}
-	code := "Unanswered"
-	if errors.Is(err, context.DeadlineExceeded) {
-		code = "Timeout"
-	}
-	return &Error{Class: Unanswered, Code: code, Message: err.Error()}, id
+	return &Error{Class: Unanswered, Code: "Unanswered", Message: err.Error()}, ""
 }
 
-func httpStatus(err error) int {
-	var r response
-	if errors.As(err, &r) {
-		return r.HTTPStatusCode()
+// uncoded is the error of an answer that names no code: the service's own if it has a request id,
+// and else that of whatever stands between us and AWS.
+func uncoded(t trace) *Error {
+	e := &Error{Class: ClassOf("", nil, t.status), Code: fmt.Sprintf("HTTP%d", t.status)}
+	e.Message = fmt.Sprintf("answered with HTTP status %d and no AWS error code", t.status)
+	switch {
+	case t.status < 400:
+		e.Class = Unanswered
+		e.Message = fmt.Sprintf("answered with HTTP status %d, and the answer cannot be read", t.status)
+	case t.id == "": // nobody's quota either, were it a 429
+		e.Class = Unavailable
+	case t.unread && e.Class == Final:
+		e.Class = Unavailable // its words may have been a throttle's, or about a credential
+		e.Message = fmt.Sprintf("answered with HTTP status %d, and the error cannot be read", t.status)
 	}
-	return 0
+	if t.id == "" {
+		e.Message += " or request id: is there a proxy or firewall in between?"
+	}
+	return e
+}
+
+// reason is why a request was not sent. What says so of itself says it without the SDK's words
+// around it.
+func reason(err error) string {
+	var before nothingSent
+	if errors.As(err, &before) {
+		if own, ok := before.(error); ok {
+			return own.Error()
+		}
+	}
+	return err.Error()
 }
 
 // ClassOf is the class of an error code: by the service's own codes, then by the common
@@ -196,6 +210,9 @@ func ClassOf(code string, codes Codes, httpStatus int) Class {
 	}
 	if c, ok := common[code]; ok {
 		return c
+	}
+	if notRun[code] {
+		return Unavailable
 	}
 	switch {
 	case httpStatus == 429:

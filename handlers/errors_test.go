@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"testing"
@@ -62,7 +63,8 @@ func TestClassify(t *testing.T) {
 		{"unknown code, 500", answered(500, api("NeverHeardOf", "")), handlers.Unavailable, "NeverHeardOf", "req-1"},
 		{"no code, 502", answered(502, &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}), handlers.Unavailable, "HTTP502", "req-1"},
 		{"no code, 429", answered(429, &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}), handlers.Throttled, "HTTP429", "req-1"},
-		{"no code, 404", answered(404, &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}), handlers.Final, "HTTP404", "req-1"},
+		{"no code, 404", answered(404, api("UnknownError", "")), handlers.Final, "HTTP404", "req-1"},
+		{"a refusal that cannot be read", answered(400, &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}), handlers.Unavailable, "HTTP400", "req-1"},
 		{"a success that cannot be read is none", answered(200, &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}), handlers.Unanswered, "HTTP200", "req-1"},
 		{"a broken connection", unanswered(io.ErrUnexpectedEOF), handlers.Unanswered, "Unanswered", ""},
 		{"no time left", unanswered(context.DeadlineExceeded), handlers.Unanswered, "Timeout", ""},
@@ -74,6 +76,71 @@ func TestClassify(t *testing.T) {
 			e, id := handlers.Classify(row.err, codes)
 			if e == nil || e.Class != row.class || e.Code != row.code || id != row.id {
 				t.Errorf("Classify(%v) = %+v, %q, want %s %s, %q", row.err, e, id, row.class, row.code, row.id)
+			}
+		})
+	}
+}
+
+// nobody is an error as the SDK wraps it when an answer came that names no request.
+func nobody(status int, err error) error {
+	return &smithy.OperationError{ServiceID: "Batch", OperationName: "CancelJobs", Err: &awshttp.ResponseError{
+		ResponseError: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err,
+		},
+	}}
+}
+
+// before is an error as the SDK wraps it when it arose before the request was sent.
+func before(err error) error {
+	return &smithy.OperationError{ServiceID: "Batch", OperationName: "CancelJobs", Err: fmt.Errorf("get identity: get credentials: %w", err)}
+}
+
+// ours is an error that says of itself that nothing was sent.
+type ours struct{ error }
+
+func (ours) NothingSent() bool { return true }
+
+// TestOrigin: the wire's own cases are in handlertest, for every call of every handler.
+func TestOrigin(t *testing.T) {
+	assumeRole := &smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: &awshttp.ResponseError{
+		RequestID: "sts-1",
+		ResponseError: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}, Err: api("AccessDenied", "no"),
+		},
+	}}
+	for _, row := range []struct {
+		about string
+		err   error
+		want  handlers.Origin
+		class handlers.Class
+		code  string
+	}{
+		{"the service's refusal", answered(403, api("AccessDenied", "")), handlers.FromService, handlers.NotAuthorized, "AccessDenied"},
+		{"the service, without a code", answered(403, api("UnknownError", "")), handlers.FromService, handlers.Final, "HTTP403"},
+		{"STS's refusal, before", before(assumeRole), handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"STS's refusal, not wrapped", &smithy.OperationError{Err: assumeRole}, handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"an agent's refusal, before", before(api("AccessDeniedException", "")), handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"an agent's connection, before", before(&smithyhttp.RequestSendError{Err: io.EOF}), handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"wrapped around all of it", fmt.Errorf("cancelling: %w", before(api("Throttling", ""))), handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"what says so of itself", &smithy.OperationError{Err: ours{api("Throttling", "")}}, handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"parameters that the SDK refuses", &smithy.OperationError{Err: &smithy.SerializationError{Err: io.EOF}}, handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"the send failed", unanswered(io.ErrUnexpectedEOF), handlers.FromNobody, handlers.Unanswered, "Unanswered"},
+		{"the send failed, as the SDK says it", nobody(0, &smithyhttp.RequestSendError{Err: io.EOF}), handlers.FromNobody, handlers.Unanswered, "Unanswered"},
+		{"no connection, as the SDK says it", nobody(0, &smithyhttp.RequestSendError{Err: &net.OpError{Op: "dial", Err: io.EOF}}), handlers.FromUs, handlers.Unavailable, "NotSent"},
+		{"a proxy", nobody(407, api("UnknownError", "")), handlers.FromNobody, handlers.Unavailable, "HTTP407"},
+		{"a proxy that limits rates", nobody(429, api("UnknownError", "")), handlers.FromNobody, handlers.Unavailable, "HTTP429"},
+		{"a proxy that names a code", nobody(403, api("Forbidden", "")), handlers.FromService, handlers.Unavailable, "Forbidden"},
+		{"a refusal that names no request", nobody(403, api("AccessDenied", "")), handlers.FromService, handlers.Unavailable, "AccessDenied"},
+		{"a throttle that names no request", nobody(400, api("Throttling", "")), handlers.FromService, handlers.Throttled, "Throttling"},
+		{"nobody knows", errors.New("odd"), handlers.FromNobody, handlers.Unanswered, "Unanswered"},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			e, _ := handlers.Classify(row.err, nil)
+			if got := handlers.OriginOf(row.err); got != row.want || e.Class != row.class || e.Code != row.code {
+				t.Errorf("%v is %s, %s %s; want %s, %s %s", row.err, got, e.Class, e.Code, row.want, row.class, row.code)
+			}
+			if e.NotRun != (row.want == handlers.FromUs) {
+				t.Errorf("%v: nothing was done: %t", row.err, e.NotRun)
 			}
 		})
 	}
@@ -108,7 +175,7 @@ func TestClassOfItemHasNoStatus(t *testing.T) {
 
 // Every code by which AWS asks for fewer calls costs time and no try.
 func TestThrottleCodesOfFacts(t *testing.T) {
-	// Limits on resources rather than on calls: they do not go away by waiting.
+	// Limits on resources rather than on calls: waiting does not end them.
 	resources := []string{"TransactionInProgressException", "LimitExceededException", "PriorRequestNotComplete"}
 	var sdk struct {
 		Codes []string `json:"throttle_codes"`

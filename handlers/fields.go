@@ -45,6 +45,9 @@ type Field struct {
 	MinItems, MaxItems int
 	// Unique forbids repeated items.
 	Unique bool
+	// ARN says of a String whether it names the account and region of the target. A command that
+	// names none takes them from there, and one that names others is invalid.
+	ARN ARNUse
 	// Reason marks the API's own reason: where the command's parameters leave it out, it is
 	// filled with the command's reason, or with [DefaultReason].
 	Reason bool
@@ -52,7 +55,8 @@ type Field struct {
 
 // Text is what AWS says of a string. The zero value allows any text.
 type Text struct {
-	// Min and Max count characters (Unicode code points); Max 0 is no bound.
+	// Min and Max count characters (Unicode code points). Max 0 says that AWS documents no bound: the
+	// worker then takes 1,024 bytes at most.
 	Min, Max int
 	// Pattern, where set, must match the whole text.
 	Pattern *regexp.Regexp

@@ -1,17 +1,27 @@
 // Package handlers is the vocabulary of cancelling: what an action is, what its targets are,
 // what AWS may answer and what each answer means. It knows no AWS SDK, no queue and no clock;
-// it imports the standard library alone, so that every other room can speak these words.
+// it imports the standard library alone, so that every other package can use these words.
 //
 // A value travels like this. The worker reads a command's parameters by the handler's
 // [Field]s; [Handler.Targets] turns them into [Target]s; each target goes through the
-// handler's Cancel call, in company with others of the same key, and comes back as an
-// [Answer]; where the answer does not tell what became of the target, it goes through the
-// handler's Read call and the [Reading] is judged by [Handler.Judge].
+// handler's Cancel call, in one request with others of the same key where the API takes several, and
+// comes back as an [Answer]; where the answer does not show what became of the target, it goes
+// through the handler's Read call and the [Reading] is judged by [Handler.Judge]. In a dry run it goes
+// through Read alone, and [Handler.Predict] says what the call would come to.
 //
+// What only some services have is an interface of its own: [Resolver], where parameters leave open which
+// target is meant; [Holder], where targets are in something that may be at fault; [Escalator], where there is a
+// stronger action; [Lister], where one request lists many targets that have ended.
+//
+// status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
+// word an error is, fields.go the rules of parameters, common.go and perlocation.go what handlers share.
 // One folder below this one is one AWS service. To add one, see ARCHITECTURE.md.
 package handlers
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Action names what a command asks for: "service:Operation", the AWS API's own names.
 type Action string
@@ -26,8 +36,8 @@ func (a Action) Service() string {
 	return string(a)
 }
 
-// Place is where a call is made: one account in one region.
-type Place struct {
+// Location is where a call is made: one account in one region.
+type Location struct {
 	Account string // twelve digits
 	Region  string
 }
@@ -36,7 +46,7 @@ type Place struct {
 type Target struct {
 	// ID names the target in outcomes and in the ledger; unique within its command.
 	ID string
-	// Key is everything besides the id that a cancelling request says. Targets of one place
+	// Key is everything besides the id that a cancelling request says. Targets of one location
 	// and equal Key may share a request. Empty is a key like any other.
 	Key string
 	// ReadKey is the same for reads of state.
@@ -68,6 +78,10 @@ type Handler interface {
 	// Judge says what a reading shows about a target, given what was tried. It is pure.
 	// A Status of "" means that it shows nothing: the worker then decides by what it knows.
 	Judge(t Target, tried Tried, r Reading) Answer
+	// Predict says what a real command would most likely come to for a target of which nothing was tried
+	// and whose state is r: one of the statuses that Judge gives after a call. It is pure. A Status of ""
+	// means that this cannot be known; Err then says why, unless it is that of the reading.
+	Predict(t Target, r Reading) Answer
 }
 
 // Resolver is implemented by handlers whose parameters may leave open which target is
@@ -84,6 +98,50 @@ type Resolver interface {
 	Last() Call[Reading]
 }
 
+// Holder is implemented by handlers whose cancelling request names what holds its targets, as EMR's does the
+// cluster. It returns a target without an ID, whose Read is of what holds t: Found, where AWS
+// knows that, and refused, where AWS would refuse to read any target of it.
+type Holder interface {
+	Holder(t Target) Target
+}
+
+// Escalator is implemented by handlers whose service has a stronger action for what this one does not stop.
+type Escalator interface {
+	// Stronger is the stronger action for a target; ok is false where t asks for the strongest already.
+	Stronger(t Target) (s Stronger, ok bool)
+	// OnlyStronger reports whether a reading shows a state that the stronger action alone may stop: there
+	// is nothing to wait for.
+	OnlyStronger(r Reading) bool
+}
+
+// Stronger is a stronger action and the target as it takes it, under the same ID.
+type Stronger struct {
+	Action Action // the same one, where a parameter makes it stronger
+	Target Target
+	Name   string // for people: "TerminateJob", "CancelSteps with TERMINATE_PROCESS"
+}
+
+// Lister is implemented by handlers whose service lists many targets that have ended in one request.
+type Lister interface {
+	// ListKey names the listing that shows a target once it has ended by a cancel; "": none does.
+	ListKey(t Target) string
+	// List reads one page of a listing. Its target's Params are a [Listing], and its Reading's Detail is a [Page].
+	List() Call[Reading]
+}
+
+// Listing says which page of which listing is meant.
+type Listing struct {
+	Of    Target    // one of those that it shows
+	Since time.Time // what has ended before need not be shown
+	Page  string    // as Page.Next has it; "" is the first
+}
+
+// Page is one page of a listing.
+type Page struct {
+	Readings map[string]Reading // by target ID
+	Next     string             // the page after it; "": this is the last
+}
+
 // Call is one AWS operation as a handler makes it.
 type Call[R any] struct {
 	// Operation is the API's own name, which is also the name of its quota: "CancelJobs".
@@ -93,10 +151,23 @@ type Call[R any] struct {
 	// Quota is what AWS publishes for this operation, and ServiceQuota for all operations of
 	// the service together, per account and region. Zero: nothing is published.
 	Quota, ServiceQuota Quota
-	// Do makes one request, at most, for targets of one place and one key, and returns as
+	// QuotaIn is Quota in the regions in which AWS publishes another one. nil: it is the same everywhere.
+	QuotaIn map[string]Quota
+	// Gather is how long a target may wait for others to share its request, where a call is scarce and
+	// takes many. 0: not at all.
+	Gather time.Duration
+	// Do makes one request, at most, for targets of one location and one key, and returns as
 	// many results as there are targets, in their order. The targets have different ids.
 	// Do returns when ctx ends; it does not retry.
-	Do func(ctx context.Context, at Place, targets []Target) []R
+	Do func(ctx context.Context, at Location, targets []Target) []R
+}
+
+// QuotaAt is the operation's quota in a region.
+func (c *Call[R]) QuotaAt(region string) Quota {
+	if q, ok := c.QuotaIn[region]; ok {
+		return q
+	}
+	return c.Quota
 }
 
 // Quota is AWS's token bucket for calls.

@@ -18,7 +18,7 @@ const (
 	Invalid          Status = "invalid"           // could not be read, or breaks a constraint
 	Expired          Status = "expired"           // expiresAt came first
 	Aborted          Status = "aborted"           // its campaign was aborted
-	DryRun           Status = "dry_run"           // would have been called; nothing was
+	DryRun           Status = "dry_run"           // a preview: only read, nothing was called
 	Partial          Status = "partial"           // several targets that did not all end alike
 )
 

@@ -19,9 +19,9 @@ import (
 )
 
 // expiring is a command for one job that expires after a while.
-func expiring(id, job string, in time.Duration) string {
-	return fmt.Sprintf(`{"id":%q,"action":"batch:CancelJob","parameters":{"jobId":%q,"reason":"r"},"expiresAt":%q}`,
-		id, job, time.Now().Add(in).UTC().Format(time.RFC3339))
+func expiring(in time.Duration) string {
+	return fmt.Sprintf(`{"id":"one","action":"batch:CancelJob","parameters":{"jobId":"job","reason":"r"},"expiresAt":%q}`,
+		time.Now().Add(in).UTC().Format(time.RFC3339))
 }
 
 // panickingAfter carries the first call out, and then panics.
@@ -33,7 +33,7 @@ type panickingAfter struct {
 func (p panickingAfter) Cancel() handlers.Call[handlers.Answer] {
 	call := p.Handler.Cancel()
 	do := call.Do
-	call.Do = func(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+	call.Do = func(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 		answers := do(ctx, at, targets)
 		if p.calls.Add(1) == 1 {
 			panic("after the call")
@@ -47,13 +47,13 @@ func TestAPanicAfterTheCallForgetsNoCall(t *testing.T) {
 	var calls atomic.Int64
 	inBubble(t, func(r *rig) {
 		r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
-		r.send(expiring("one", "job", time.Second))
+		r.send(expiring(time.Second))
 		d := r.settled(1, time.Hour)["one"]
 		if d.Status != handlers.Cancelled {
 			t.Errorf("we cancelled it, panicked, and it expired: got %s/%s %+v", d.Status, d.Verdict, d.Targets)
 		}
 	}, func(_ *awssim.Options, w *worker.Options) {
-		w.Services = []worker.Service{func(config func(handlers.Place) aws.Config) []handlers.Handler {
+		w.Services = []worker.Service{func(config func(handlers.Location) aws.Config) []handlers.Handler {
 			all := batch.New(config)
 			for i, h := range all {
 				all[i] = panickingAfter{h, &calls}
@@ -87,7 +87,7 @@ func TestNoCallBeginsAfterExpiryHoweverLongTheLedgerTakes(t *testing.T) {
 		r.startOn(worker.Options{}, func(l ledger.Ledger) ledger.Ledger { return stuck{l, &down} })
 		r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
 		down.Store(true)
-		r.send(expiring("one", "job", 10*time.Second))
+		r.send(expiring(10 * time.Second))
 		time.Sleep(2 * time.Minute)
 		down.Store(false)
 		d := r.settled(1, time.Hour)["one"]
@@ -112,7 +112,7 @@ func TestOfExpiryAndGiveUpTheEarlierCounts(t *testing.T) {
 		inBubble(t, func(r *rig) {
 			r.must(r.stop())
 			r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
-			r.send(expiring("one", "job", row.expires))
+			r.send(expiring(row.expires))
 			time.Sleep(2 * time.Hour)
 			r.start(worker.Options{GiveUp: row.giveUp})
 			if d := r.settled(1, time.Hour)["one"]; d.Status != row.want || d.Code != row.code {
@@ -120,6 +120,28 @@ func TestOfExpiryAndGiveUpTheEarlierCounts(t *testing.T) {
 			}
 			if n := r.calls("batch"); n != 0 {
 				t.Errorf("%d calls were made", n)
+			}
+		})
+	}
+}
+
+// What was called before its expiresAt, and whose state cannot be read ever after, is given up too.
+func TestExpiredAndUnreadableIsGivenUp(t *testing.T) {
+	for _, expires := range []time.Duration{0, 10 * time.Second, 40 * time.Minute, 59 * time.Minute} {
+		inBubble(t, func(r *rig) {
+			r.must(r.stop())
+			r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
+			r.sim.Break(awssim.Failure{Service: "batch", Item: "job", Kind: awssim.Broken})
+			r.start(worker.Options{GiveUp: time.Hour})
+			if expires == 0 {
+				r.send(cancelJob("one", "job"))
+			} else {
+				r.send(expiring(expires))
+			}
+			began := time.Now()
+			d := r.settled(1, 2*time.Hour)["one"]
+			if d.Status != handlers.Failed || d.Code != "GaveUp" || time.Since(began) < time.Hour {
+				t.Errorf("expires after %s: after %s got %s %s %q", expires, time.Since(began), d.Status, d.Code, d.Message)
 			}
 		})
 	}
@@ -151,8 +173,8 @@ func TestOneUnreadableRecordStopsNobodyElse(t *testing.T) {
 		if d.Status != handlers.Failed || d.Code != "Internal" || d.Action != "batch:CancelJob" {
 			t.Errorf("got %s %s %q of %q", d.Status, d.Code, d.Message, d.Action)
 		}
-		if n := len(r.sim.Messages(r.buried)); n != 1 {
-			t.Errorf("%d messages are buried, want the one whose record cannot be read", n)
+		if n := len(r.sim.Messages(r.deadLetters)); n != 1 {
+			t.Errorf("%d messages are dead-lettered, want the one whose record cannot be read", n)
 		}
 	})
 }
@@ -185,42 +207,9 @@ func TestWhatWasBegunIsReadBeforeItIsGivenUp(t *testing.T) {
 	}, func(s *awssim.Options, _ *worker.Options) { s.Latency = 50 * time.Millisecond })
 }
 
-func TestTheLastReceivesEndACommandAndSaySo(t *testing.T) {
-	for _, row := range []struct {
-		fault awssim.Fault
-		want  handlers.Status
-		code  string
-		says  string
-	}{
-		// The look at the end finds a job that nothing has touched.
-		{awssim.Fault{Broken: 1}, handlers.Failed, "GaveUp", "receive 3 of 12"},
-		// And one that a call of ours has stopped, though no answer ever came.
-		{awssim.Fault{Lost: 1}, handlers.Cancelled, "", ""},
-	} {
-		inBubble(t, func(r *rig) {
-			r.must(r.stop())
-			r.sim.SetFaults(awssim.Faults{"batch:CancelJobs": row.fault})
-			var err error
-			r.queue, r.buried, err = r.sim.CreateQueueWithDeadLetters("few", 12, nil)
-			r.must(err)
-			r.start(worker.Options{MinReceives: 1, Patience: 10 * time.Second})
-			r.send(r.fleet(1)...)
-			d := r.settled(1, 3*time.Hour)["c-0"]
-			if d.Status != row.want || d.Code != row.code || !strings.Contains(d.Message, row.says) {
-				t.Errorf("got %s %s %q", d.Status, d.Code, d.Message)
-			}
-			if n := len(r.sim.Messages(r.buried)); n != 0 {
-				t.Errorf("the queue buried %d messages", n)
-			}
-		})
-	}
-}
-
 func TestQueuesThatWouldLoseCommandsAreRefused(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		alone, err := r.sim.CreateQueue("alone", nil)
-		r.must(err)
-		few, _, err := r.sim.CreateQueueWithDeadLetters("few", 5, nil)
 		r.must(err)
 		fifo, err := r.sim.CreateQueue("line.fifo", map[string]string{"FifoQueue": "true"})
 		r.must(err)
@@ -229,10 +218,8 @@ func TestQueuesThatWouldLoseCommandsAreRefused(t *testing.T) {
 			says string
 		}{
 			{worker.Options{QueueURLs: []string{alone}}, "RESCIND_DLQ_URL"},
-			{worker.Options{QueueURLs: []string{few}}, "RESCIND_MIN_RECEIVES"},
 			{worker.Options{QueueURLs: []string{fifo}}, "FIFO"},
 			{worker.Options{QueueURLs: []string{r.queue, r.queue}}, "twice"},
-			{worker.Options{QueueURLs: []string{r.queue}, GiveUp: 5 * 24 * time.Hour}, "RESCIND_GIVE_UP"},
 		} {
 			row.o.TopicARN, row.o.Ledger, row.o.AWS = r.topic, r.ledger, r.sim.Config()
 			if _, err := worker.New(r.t.Context(), row.o); err == nil || !strings.Contains(err.Error(), row.says) {

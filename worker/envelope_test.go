@@ -15,9 +15,9 @@ import (
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
-// TestEnvelopesOnTheRoad: what a topic delivers is run, and its outcome names sender, topic and
+// TestEnvelopesEndToEnd: what a topic delivers is run, and its outcome names sender, topic and
 // trace; two CloudEvents that differ only by their source are two commands.
-func TestEnvelopesOnTheRoad(t *testing.T) {
+func TestEnvelopesEndToEnd(t *testing.T) {
 	const outer, inner = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	event := func(source, job string) string {
 		return fmt.Sprintf(`{"specversion":"1.0","type":"io.rescind.command.v1","source":%q,"id":"1","traceparent":%q,"data":{"action":"batch:CancelJob","parameters":{"jobId":%q}}}`, source, inner, job)

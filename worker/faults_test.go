@@ -47,7 +47,7 @@ func (p panicking) Targets(params handlers.Parameters) ([]handlers.Target, error
 func (p panicking) Cancel() handlers.Call[handlers.Answer] {
 	call := p.Handler.Cancel()
 	do := call.Do
-	call.Do = func(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+	call.Do = func(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 		for _, t := range targets {
 			if t.ID == "boom" {
 				panic("in Do")
@@ -60,7 +60,7 @@ func (p panicking) Cancel() handlers.Call[handlers.Answer] {
 
 func panickingBatch(inTargets bool) setting {
 	return func(_ *awssim.Options, w *worker.Options) {
-		w.Services = []worker.Service{func(config func(handlers.Place) aws.Config) []handlers.Handler {
+		w.Services = []worker.Service{func(config func(handlers.Location) aws.Config) []handlers.Handler {
 			all := batch.New(config)
 			for i, h := range all {
 				all[i] = panicking{h, inTargets}
@@ -70,7 +70,7 @@ func panickingBatch(inTargets bool) setting {
 	}
 }
 
-func TestAPanicEndsAfterThreeTriesAndHarmsNoStranger(t *testing.T) {
+func TestAPanicEndsAfterThreeTriesAndHarmsNoOther(t *testing.T) {
 	for _, inTargets := range []bool{false, true} {
 		t.Run(fmt.Sprintf("inTargets=%t", inTargets), func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -89,9 +89,9 @@ func TestAPanicEndsAfterThreeTriesAndHarmsNoStranger(t *testing.T) {
 				if len(bad) != 1 {
 					t.Errorf("not cancelled: %v", bad)
 				}
-				buried := r.sim.Messages(r.buried)
-				if len(buried) != 1 || buried[0].Body != cancelJob("bad", "boom") {
-					t.Errorf("%d messages are buried, want the one that panicked", len(buried))
+				dead := r.sim.Messages(r.deadLetters)
+				if len(dead) != 1 || dead[0].Body != cancelJob("bad", "boom") {
+					t.Errorf("%d messages are dead-lettered, want the one that panicked", len(dead))
 				}
 			}, panickingBatch(inTargets))
 		})

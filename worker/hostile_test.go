@@ -35,7 +35,7 @@ func TestHostileMessages(t *testing.T) {
 			t.Fatalf("%+v messages are left", left)
 		}
 
-		told := map[string]int{} // by what the outcome says
+		reported := map[string]int{} // by what the outcome says
 		events := map[string]bool{}
 		for _, body := range r.published() {
 			e, err := outcome.Parse([]byte(body))
@@ -44,28 +44,28 @@ func TestHostileMessages(t *testing.T) {
 				t.Errorf("event %s, known before: %t: %+v", e.ID, events[e.ID], d)
 			}
 			events[e.ID] = true
-			told[e.Data.Message]++
+			reported[e.Data.Message]++
 		}
 		if len(events) != len(bodies) {
 			t.Errorf("%d outcomes of %d messages", len(events), len(bodies))
 		}
-		var buried []string
-		for _, m := range r.sim.Messages(r.buried) {
+		var dead []string
+		for _, m := range r.sim.Messages(r.deadLetters) {
 			var mark queue.Mark
 			if err := json.Unmarshal([]byte(m.Attributes[queue.MarkAttribute].StringValue), &mark); err != nil || mark.Field == "" || len(mark.Cut) > 0 || len(m.Attributes) != 1 {
 				t.Errorf("the mark of %.100q is %+v, %v", m.Body, m.Attributes, err)
 			}
-			told[mark.Reason]--
-			buried = append(buried, m.Body)
+			reported[mark.Reason]--
+			dead = append(dead, m.Body)
 		}
-		for reason, n := range told {
+		for reason, n := range reported {
 			if n != 0 {
 				t.Errorf("outcomes less marks that say %q: %d", reason, n)
 			}
 		}
-		slices.Sort(buried)
-		if !slices.Equal(buried, slices.Sorted(slices.Values(bodies))) {
-			t.Errorf("%d bodies were buried, not the %d sent", len(buried), len(bodies))
+		slices.Sort(dead)
+		if !slices.Equal(dead, slices.Sorted(slices.Values(bodies))) {
+			t.Errorf("%d bodies were dead-lettered, not the %d sent", len(dead), len(bodies))
 		}
 		if n := r.calls("batch"); n != 0 {
 			t.Errorf("%d calls were made", n)
@@ -78,9 +78,9 @@ func hostile(t *testing.T) []string {
 	t.Helper()
 	var all []handlers.Handler
 	for _, service := range worker.Services() {
-		all = append(all, service(func(handlers.Place) aws.Config { return aws.Config{} })...)
+		all = append(all, service(func(handlers.Location) aws.Config { return aws.Config{} })...)
 	}
-	decoder := command.NewDecoder(all, handlers.Place{Account: "123456789012", Region: "us-east-1"})
+	decoder := command.NewDecoder(all, handlers.Location{Account: "123456789012", Region: "us-east-1"})
 	paths, err := filepath.Glob("command/testdata/jsontestsuite/*.json")
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func hostile(t *testing.T) []string {
 	return bodies
 }
 
-// takenBySQS tells whether SQS takes a message's body: it is not empty, and of the characters
+// takenBySQS reports whether SQS takes a message's body: it is not empty, and of the characters
 // that "SendMessage" in the SQS API reference lists.
 func takenBySQS(body string) bool {
 	return body != "" && utf8.ValidString(body) && !strings.ContainsFunc(body, func(r rune) bool {

@@ -20,7 +20,7 @@ import (
 const elsewhere = "eu-west-1"
 
 // starvedMost is how many commands are queued ahead of everything.
-var starvedMost = size(10_000, 1000)
+var starvedMost = size(10_000, 600)
 
 // starving is a backlog that is not served, and what arrives behind it.
 type starving struct {
@@ -28,7 +28,7 @@ type starving struct {
 	// backlog puts target i of the backlog in and returns its command; arrival does the same for
 	// what comes behind.
 	backlog, arrival func(r *rig, i int) string
-	// starve takes the backlog's service away, or gives it back.
+	// starve stops the backlog's service, or restores it.
 	starve func(r *rig, on bool)
 	status handlers.Status // of the backlog, in the end
 	// receives is how often each message of the backlog may have been received, on average and at
@@ -96,18 +96,18 @@ func starvings() []starving {
 // ids begin so, in the order in which they were sent.
 func (r *rig) latencies(prefix string) (sent []time.Time, took []time.Duration) {
 	r.t.Helper()
-	type told struct{ sent, told time.Time }
-	var all []told
+	type delivery struct{ sent, published time.Time }
+	var all []delivery
 	for _, m := range r.sim.Messages(outcomesQueue) {
 		e, err := outcome.Parse([]byte(m.Body))
 		r.must(err)
 		if strings.HasPrefix(e.Data.CommandID, prefix) {
-			all = append(all, told{e.Data.EnqueuedAt, m.Sent})
+			all = append(all, delivery{e.Data.EnqueuedAt, m.Sent})
 		}
 	}
-	slices.SortFunc(all, func(a, b told) int { return a.sent.Compare(b.sent) })
+	slices.SortFunc(all, func(a, b delivery) int { return a.sent.Compare(b.sent) })
 	for _, x := range all {
-		sent, took = append(sent, x.sent), append(took, x.told.Sub(x.sent))
+		sent, took = append(sent, x.sent), append(took, x.published.Sub(x.sent))
 	}
 	return sent, took
 }
@@ -145,14 +145,16 @@ func isolated(s *awssim.Options, w *worker.Options) {
 // TestOneStarvedLaneDoesNotSlowAnother queues ten thousand commands that cannot be served ahead of
 // others that can.
 func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
+	t.Parallel()
 	for _, s := range starvings() {
 		t.Run(s.name, func(t *testing.T) {
 			if s.first > 2*time.Second && os.Getenv(atFullSize) == "" {
 				t.Skipf("NOT TESTED: %s=1 runs it: so small a window is not over its quota before it is found out", atFullSize)
 			}
 			var alone time.Duration
+			span := s.span / time.Duration(size(1, 2))
 			window := func(_ *awssim.Options, w *worker.Options) { w.MaxInFlight = starvedMost / 2 }
-			inBubble(t, func(r *rig) { _, alone = r.arrive(s, s.span) }, isolated, window)
+			inBubble(t, func(r *rig) { _, alone = r.arrive(s, span) }, isolated, window)
 			inBubble(t, func(r *rig) {
 				s.starve(r, true)
 				bodies := make([]string, starvedMost)
@@ -160,7 +162,7 @@ func TestOneStarvedLaneDoesNotSlowAnother(t *testing.T) {
 					bodies[i] = s.backlog(r, i)
 				}
 				r.send(bodies...)
-				first, late := r.arrive(s, s.span)
+				first, late := r.arrive(s, span)
 				t.Logf("first after %s; p99 from 5 s on %s, and %s without the backlog", first, late, alone)
 				most := s.first
 				if os.Getenv(atFullSize) == "" {
@@ -214,8 +216,9 @@ func (r *rig) settledWithReceives(s starving, from time.Time) {
 	if os.Getenv(atFullSize) != "" && (mean > s.mean || most > s.most) {
 		r.t.Errorf("want at most %d receives of a message, and %.1f on average", s.most, s.mean)
 	}
-	if took > 5*time.Minute {
-		r.t.Errorf("the backlog was done %s after the service was back, want at most 5 minutes: what is away is taken back", took)
+	// What was deferred at a starved lane's pace comes back within 15 minutes, at the rate of what is restored.
+	if took > 20*time.Minute {
+		r.t.Errorf("the backlog was done %s after the service was back, want at most 20 minutes", took)
 	}
 }
 
@@ -243,24 +246,27 @@ func (r *rig) metric(name string, value ...string) (sum int) {
 	return sum
 }
 
-// TestASaturatedLaneAloneKeepsItsQuotaFull: a lane without company has no use for sharing, and loses
+// TestASaturatedLaneAloneKeepsItsQuotaFull: a lane that is alone has no use for sharing, and loses
 // nothing by it. What the window does not hold is released, and comes back before its turn. EMR's
 // calls carry 256 steps each, of ten clusters in turn, but for those of the burst, which go out as
-// the first steps come in.
+// the first steps come in. In the usual size Batch has half of
+// the quota, the window and the commands, and IoT a fifth.
 func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
+	t.Parallel()
+	half, fifth := size(1, 2), size(1, 5)
 	for _, test := range []struct {
 		service, all string
 		rate, burst  float64
-		n            int
+		window, n    int
 		perCall      float64 // targets of a call that cancels and half a call that reads, or of one alone
 		slack        float64 // of the ideal
 		status       handlers.Status
 		put          func(r *rig, i int) string
 		released     int // at most
 	}{
-		{"batch", "batch:*", 50, 100, size(20_000, 8000), 100 / 3.0, 0.03, handlers.Cancelled, batchJob("b", "us-east-1"), 0},
-		{"iot", "iot:CancelJobExecution", 50, 100, size(10_000, 6000), 1, 0.03, handlers.Accepted, iotExecution, 10_000},
-		{"emr", "elasticmapreduce:CancelSteps", 0.5, 0, size(30_000, 10_000), 256, 0.06, handlers.Accepted, emrStepOfTen, 60_000},
+		{"batch", "batch:*", 50 / float64(half), 100 / float64(half), worker.DefaultMaxInFlight / half, 20_000 / half, 100 / 3.0, 0.03, handlers.Cancelled, batchJob("b", "us-east-1"), 5000 / half},
+		{"iot", "iot:CancelJobExecution", 50 / float64(fifth), 100 / float64(fifth), worker.DefaultMaxInFlight / fifth, 10_000 / fifth, 1, 0.03, handlers.Accepted, iotExecution, 10_000 / fifth},
+		{"emr", "elasticmapreduce:CancelSteps", 0.5, 0, worker.DefaultMaxInFlight, size(30_000, 6000), 256, 0.06, handlers.Accepted, emrStepOfTen, 60_000},
 	} {
 		t.Run(test.service, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
@@ -282,7 +288,7 @@ func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
 					}
 				}
 				ideal := time.Duration((float64(n)/test.perCall - test.burst) / test.rate * float64(time.Second))
-				released := r.metric("rescind_lane_released_total")
+				released := r.metric("rescind_lane_deferred_total")
 				t.Logf("took %s, ideally %s; %d released, %.2f receives a message", last.Sub(began), ideal, released,
 					float64(r.metric("rescind_messages_total", "received"))/float64(n))
 				if slack := time.Duration(float64(ideal)*test.slack) + time.Second; last.Sub(began) > ideal+slack {
@@ -294,6 +300,7 @@ func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
 			}, isolated, func(s *awssim.Options, w *worker.Options) {
 				burst := max(test.burst, 10)
 				s.Quotas = map[string]awssim.Quota{"iot:*": {}, test.all: {Rate: test.rate, Burst: int(burst)}}
+				w.MaxInFlight = test.window
 				own := strings.Replace(test.all, "elasticmapreduce", "emr", 1) // as Rescind's actions have it
 				w.Quotas = worker.Quotas{"iot:*": {}, own: {Rate: test.rate, Burst: burst}}
 			})
@@ -301,43 +308,10 @@ func TestASaturatedLaneAloneKeepsItsQuotaFull(t *testing.T) {
 	}
 }
 
-// TestALaneThatBreaksDownGivesPlacesUp: what had filled the window while it was fast makes room
-// once its service is down.
-func TestALaneThatBreaksDownGivesPlacesUp(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		const n, window = 6000, 1000
-		bodies := make([]string, n)
-		for i := range bodies {
-			bodies[i] = batchJob("b", "us-east-1")(r, i)
-		}
-		r.send(bodies...)
-		time.Sleep(time.Second)
-		if held := r.metric("rescind_lane_messages_in_flight"); held < window*7/8 {
-			t.Fatalf("the lane holds %d places of %d: the test shows nothing", held, window)
-		}
-		r.sim.SetDown("batch", true)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		r.send(iotExecution(r, 0))
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if sent, _ := r.latencies("a-"); len(sent) != 1 {
-			t.Errorf("a command of another service has no outcome after 5 s; Batch holds %d places of %d", r.metric("rescind_lane_messages_in_flight"), window)
-		}
-		r.sim.SetDown("batch", false)
-		if got := tally(r.settled(n+1, time.Hour)); got != fmt.Sprintf("accepted:1 cancelled:%d", n) {
-			t.Error(got)
-		}
-	}, isolated, func(s *awssim.Options, w *worker.Options) {
-		w.MaxInFlight = 1000
-		s.Quotas = map[string]awssim.Quota{"batch:*": {Rate: 20, Burst: 20}}
-		w.Quotas = worker.Quotas{"batch:*": {Rate: 20, Burst: 20}}
-	})
-}
-
 // TestCommandsOfManyTargetsTakeMorePlaces: what is held is bounded by targets too, and what has to
 // wait is released for as long as its targets take.
 func TestCommandsOfManyTargetsTakeMorePlaces(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(r *rig) {
 		const n, steps, window = 400, 200, 500
 		bodies := make([]string, n)
@@ -382,7 +356,7 @@ func TestCommandsOfManyTargetsTakeMorePlaces(t *testing.T) {
 	})
 }
 
-// TestNothingIsReleasedBeyondItsExpiry: a command that there is no room for ends at its expiry.
+// TestNothingIsReleasedBeyondItsExpiry: a command that the window has no place for ends at its expiry.
 func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		const n = 7000
@@ -396,7 +370,7 @@ func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 		r.send(strings.TrimSuffix(emrStep(r, n), "}") + fmt.Sprintf(`,"expiresAt":%q}`, expires.UTC().Format(time.RFC3339)))
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if released := r.metric("rescind_lane_released_total"); released == 0 {
+		if released := r.metric("rescind_lane_deferred_total"); released == 0 {
 			t.Fatal("nothing was released: the test shows nothing")
 		}
 		time.Sleep(time.Until(expires) + 5*time.Second)
@@ -408,55 +382,4 @@ func TestNothingIsReleasedBeyondItsExpiry(t *testing.T) {
 		s.Quotas = map[string]awssim.Quota{"elasticmapreduce:CancelSteps": {Rate: 0.02, Burst: 1}}
 		w.Quotas = worker.Quotas{"emr:CancelSteps": {Rate: 0.02, Burst: 1}}
 	})
-}
-
-// TestNothingIsPutOutBeyondItsExpiry: nor does one end later than its expiry that had a place, and
-// lost it to others.
-func TestNothingIsPutOutBeyondItsExpiry(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		const n = 1000
-		expires := time.Now().Add(2 * time.Minute)
-		bodies := make([]string, n)
-		for i := range bodies {
-			bodies[i] = strings.TrimSuffix(iotExecution(r, i), "}") + fmt.Sprintf(`,"expiresAt":%q}`, expires.UTC().Format(time.RFC3339))
-		}
-		r.send(bodies...)
-		time.Sleep(time.Second)
-		r.sim.SetQuota("iot:CancelJobExecution", awssim.Quota{Rate: 0.02, Burst: 1})
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if released := r.metric("rescind_lane_released_total"); released == 0 {
-			t.Fatal("nothing was put out: the test shows nothing")
-		}
-		time.Sleep(time.Until(expires) + 5*time.Second)
-		synctest.Wait()
-		if got := r.outcomes(); len(got) != n {
-			t.Errorf("5 s after their expiry %d of %d have outcomes: %s", len(got), n, tally(got))
-		}
-	}, isolated, func(s *awssim.Options, w *worker.Options) {
-		w.MaxInFlight = 400
-		s.Quotas = map[string]awssim.Quota{"iot:*": {}, "iot:CancelJobExecution": {Rate: 250, Burst: 100}}
-		w.Quotas = worker.Quotas{"iot:*": {}, "iot:CancelJobExecution": {Rate: 250, Burst: 100}}
-	})
-}
-
-// TestAWorkerThatStopsTakesBackWhatItPutOff: what was released for want of room is visible at
-// once when the worker stops, for others to take.
-func TestAWorkerThatStopsTakesBackWhatItPutOff(t *testing.T) {
-	inBubble(t, func(r *rig) {
-		r.sim.SetQuota("elasticmapreduce:CancelSteps", awssim.Quota{Rate: 1e-6, Burst: 1})
-		bodies := make([]string, 1000)
-		for i := range bodies {
-			bodies[i] = emrStep(r, i)
-		}
-		r.send(bodies...)
-		time.Sleep(20 * time.Second)
-		if d := r.sim.Depth(r.queue); d.InFlight < 500 {
-			t.Fatalf("%+v: so few are held or put off that the test shows nothing", d)
-		}
-		r.must(r.stop())
-		if d := r.sim.Depth(r.queue); d.InFlight > 0 || d.Delayed > 0 {
-			t.Errorf("after the stop the queue has %+v, want every message visible", d)
-		}
-	}, func(s *awssim.Options, w *worker.Options) { s.Latency = 20 * time.Millisecond; w.MaxInFlight = 200 })
 }

@@ -1,26 +1,34 @@
 package worker
 
 import (
+	"maps"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/buildinfo"
 	"github.com/rescindhq/rescind/worker/lane"
-	"github.com/rescindhq/rescind/worker/outcome"
-	"github.com/rescindhq/rescind/worker/queue"
+	"github.com/rescindhq/rescind/worker/measured"
+	"github.com/rescindhq/rescind/worker/pipeline"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
 // metrics is what the worker tells Prometheus. It is read when it is asked for, from counts
-// that the parts keep anyway. It is a prometheus.Collector.
+// that the parts keep anyway. It is a prometheus.Collector. Commands name accounts and regions, which are labels:
+// [pipeline.Pipeline.Visit] says how many there are at most.
 type metrics struct {
 	w *Worker
 
-	took *prometheus.HistogramVec
+	took  *prometheus.HistogramVec
+	meter *measured.Meter // of topic and ledger
 
 	mu       sync.Mutex
 	outcomes map[outcomeKey]*outcomes
+	verdicts map[handlers.Verdict]int // of new ones
+	last     time.Time                // when the last new outcome was published
 }
 
 // outcomes are those published of one service and status.
@@ -30,24 +38,26 @@ type outcomes struct {
 }
 
 type outcomeKey struct {
-	service string
-	status  handlers.Status
+	service  string
+	status   handlers.Status
+	repeated bool
 }
 
 func newMetrics(w *Worker) *metrics {
-	return &metrics{w: w, outcomes: make(map[outcomeKey]*outcomes), took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	return &metrics{w: w, meter: measured.New(), outcomes: make(map[outcomeKey]*outcomes), verdicts: make(map[handlers.Verdict]int), took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "rescind_command_seconds", Help: "Time from sending a command to publishing its outcome.",
 		Buckets: prometheus.ExponentialBuckets(0.05, 4, 11), // 50 ms to 14 hours
 	}, []string{"service"})}
 }
 
-// published counts an outcome.
-func (m *metrics) published(d *outcome.Data) {
+// published counts an outcome. What is published again is not new, and says nothing of how long it took.
+func (m *metrics) published(p *pipeline.Outcome) {
+	d := p.Data
 	service := "unknown" // whatever an invalid command calls its action is no label
-	if m.w.road.handlers[d.Action] != nil {
+	if m.w.pipeline.Knows(d.Action) {
 		service = d.Action.Service()
 	}
-	key := outcomeKey{service, d.Status}
+	key := outcomeKey{service, d.Status, p.Repeated}
 	m.mu.Lock()
 	o := m.outcomes[key]
 	if o == nil {
@@ -55,8 +65,31 @@ func (m *metrics) published(d *outcome.Data) {
 		m.outcomes[key] = o
 	}
 	o.count++
+	if !p.Repeated {
+		m.last = time.Now()
+		m.verdicts[d.Verdict]++
+	}
 	m.mu.Unlock()
-	o.took.Observe(time.Since(d.EnqueuedAt).Seconds())
+	if !p.Repeated {
+		o.took.Observe(time.Since(d.EnqueuedAt).Seconds())
+	}
+}
+
+// ended counts the outcomes that were published for the first time.
+func (m *metrics) ended() map[handlers.Verdict]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.verdicts)
+}
+
+// lastOutcome says for people when the last new outcome was published.
+func (m *metrics) lastOutcome(now time.Time) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last.IsZero() {
+		return "no outcome has been published yet"
+	}
+	return "the last outcome was published " + now.Sub(m.last).Round(time.Second).String() + " ago"
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -64,14 +97,21 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descOutcomes = describe("outcomes_total", "Outcomes published, repeats included.", "service", "status")
-	descMessages = describe("messages_total", "Messages by what was done with them: received, again (received while held), deleted, released, buried, extended, lost.", "what")
+	descOutcomes = describe("outcomes_total", "Outcomes published; repeated: those that were stored before.", "service", "status", "repeated")
+	descMessages = describe("messages_total", "Messages by what was done with them: received, again (received while held), deleted, deferred (sent again with a delay), released (made visible again within a minute), dead-lettered, extended, lost (became visible before the worker was done with it: it comes again, and nothing is lost), forged (with an attribute of a deferred copy that no worker wrote).", "what")
 	descInFlight = describe("messages_in_flight", "Messages held now.")
 	descPolls    = describe("polls_total", "Receive requests begun.")
-	descStrays   = describe("strays_total", "Messages that SQS had moved to a dead-letter queue, by what was done with them, as in messages_total.", "what")
-	descStraying = describe("strays_in_flight", "Of them, those held now.")
-	descLooks    = describe("strays_polls_total", "Receive requests begun on dead-letter queues.")
+	descOwn      = describe("own_events_total", "Outcomes and control events of workers that came in on a queue of commands, and were deleted: the results topic is subscribed to it.")
 	descReady    = describe("ready", "1 while commands are taken.")
+
+	descDeadLetterFailures = describe("dead_letter_failures_total", "Requests to send to a dead-letter queue that failed.")
+	descFailingPeers       = describe("failing_peers", "Those of a kind that do not get through, or did not when last tried, for an hour.", "kind")
+	descFailing            = describe("failing", "1 while this one does not get through, or did not when last tried, for an hour; absent otherwise. At most 200 are ever named. A lane is named service:Operation account region.", "kind", "name")
+	descFailingSince       = describe("failing_since_timestamp_seconds", "Since when, in Unix time.", "kind", "name")
+
+	descPeers = describe("peers", "Those of a kind that this worker has talked to; of lanes that failing_peers counts, this is the whole.", "kind")
+	descInfo  = describe("info", "1; its labels say which worker this is.", "name", "worker")
+	descBuild = describe("build_info", "1; its labels say what the worker was built from.", "version", "revision", "goversion")
 
 	laneLabels      = []string{"action", "verb", "account", "region"}
 	descRequests    = describe("lane_requests_total", "Requests made.", laneLabels...)
@@ -82,12 +122,11 @@ var (
 	descUnderWay    = describe("lane_in_flight", "Requests under way.", laneLabels...)
 	descDown        = describe("lane_down", "1 while the breaker is open.", laneLabels...)
 	descOldest      = describe("lane_oldest_seconds", "How long the target has waited that waits longest; 0: none does.", laneLabels...)
-	descAllowed     = describe("lane_allowed_rate", "Requests a second that the quotas allow now; 0 is no limit.", laneLabels...)
+	descAllowed     = describe("lane_allowed_rate", "Requests a second that the quotas allow now; absent where nothing limits them.", laneLabels...)
 	descUsed        = describe("lane_used_rate", "Requests a second made in the last ten seconds or so.", laneLabels...)
-	descReleased    = describe("lane_released_total", "Messages released until there is room for them in the window.", "action", "account", "region")
-	descRecalled    = describe("lane_recalled_total", "Of these, taken back before their time, as the lane had too little to do.", "action", "account", "region")
-	descHeld        = describe("lane_messages_in_flight", "Places of the window taken, reads included.", "action", "account", "region")
-	descRate        = describe("quota_rate", "Calls a second allowed now; 0 is no limit.", "service", "operation", "account", "region")
+	descDeferred    = describe("lane_deferred_total", "Messages deferred because their lane could take no more: a lane holds a bounded share of the places, and one that is down takes few.", "action", "account", "region")
+	descHeld        = describe("lane_places", "Places taken, a command of many targets counting for several.", "action", "account", "region")
+	descRate        = describe("quota_rate", "Calls a second that this quota allows now; absent where it is no limit.", "service", "operation", "account", "region")
 )
 
 // Metrics returns the worker's metrics. It may be registered once.
@@ -96,13 +135,14 @@ func (w *Worker) Metrics() prometheus.Collector { return w.metrics }
 // Describe is part of prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descOutcomes, descMessages, descInFlight, descPolls, descReady, descStrays, descStraying, descLooks, descRequests, descTargets,
+		descOutcomes, descMessages, descInFlight, descPolls, descOwn, descReady, descRequests, descTargets,
 		descThrottled, descUnavailable, descWaiting, descUnderWay, descDown, descOldest, descAllowed, descUsed,
-		descReleased, descRecalled, descHeld, descRate,
+		descDeferred, descHeld, descRate, descDeadLetterFailures, descFailingPeers, descFailing, descFailingSince, descPeers, descInfo, descBuild,
 	} {
 		out <- d
 	}
 	m.took.Describe(out)
+	m.meter.Describe(out)
 }
 
 // Collect is part of prometheus.Collector.
@@ -115,25 +155,29 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	m.mu.Lock()
 	for key, o := range m.outcomes {
-		count(descOutcomes, float64(o.count), key.service, string(key.status))
+		count(descOutcomes, float64(o.count), key.service, string(key.status), strconv.FormatBool(key.repeated))
 	}
 	m.mu.Unlock()
 	m.took.Collect(out)
-	subscriber := func(s queue.Stats, messages, inFlight, polls *prometheus.Desc) {
-		for what, n := range map[string]int64{
-			"received": s.Received, "again": s.Again, "deleted": s.Deleted, "released": s.Released,
-			"buried": s.Buried, "extended": s.Extended, "lost": s.Lost,
-		} {
-			count(messages, float64(n), what)
-		}
-		gauge(inFlight, float64(s.InFlight))
-		count(polls, float64(s.Polls))
+	m.meter.Collect(out)
+	q := m.w.queue.Stats()
+	for what, n := range map[string]int64{
+		"received": q.Received, "again": q.Again, "deleted": q.Deleted, "released": q.Released, "deferred": q.Deferred,
+		"dead-lettered": q.DeadLettered, "extended": q.Extended, "lost": q.Lost, "forged": q.Forged,
+	} {
+		count(descMessages, float64(n), what)
 	}
-	subscriber(m.w.queue.Stats(), descMessages, descInFlight, descPolls)
-	subscriber(m.w.strays.Stats(), descStrays, descStraying, descLooks)
+	gauge(descInFlight, float64(q.InFlight))
+	count(descPolls, float64(q.Polls))
+	count(descOwn, float64(m.w.pipeline.OwnEvents()))
 	gauge(descReady, truth(len(m.w.Ready()) == 0))
-	m.w.lanes.each(func(key laneKey, s lane.Stats) {
-		labels := []string{string(key.action), key.verb.String(), key.at.Account, key.at.Region}
+	count(descDeadLetterFailures, float64(q.DeadLetterFailures))
+	m.collectFailing(gauge)
+	gauge(descInfo, 1, m.w.o.Name, m.w.name)
+	b := buildinfo.Read()
+	gauge(descBuild, 1, b.Version, b.Commit, b.Go)
+	m.w.pipeline.Visit(pipeline.Visitor{Lane: func(key pipeline.LaneKey, s lane.Stats) {
+		labels := []string{key.Action, key.Verb, key.Account, key.Region}
 		count(descRequests, float64(s.Requests), labels...)
 		count(descTargets, float64(s.Items), labels...)
 		count(descThrottled, float64(s.Throttled), labels...)
@@ -142,17 +186,33 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(descUnderWay, float64(s.InFlight), labels...)
 		gauge(descDown, truth(s.Down), labels...)
 		gauge(descOldest, s.Oldest.Seconds(), labels...)
-		gauge(descAllowed, s.Allowed, labels...)
+		if key.Account != pipeline.Other && s.Allowed > 0 {
+			gauge(descAllowed, s.Allowed, labels...)
+		}
 		gauge(descUsed, s.Used, labels...)
-	}, func(key quotaKey, rate float64) {
-		gauge(descRate, rate, key.service, key.operation, key.at.Account, key.at.Region)
-	})
-	m.w.road.window.each(func(key holdingKey, held, released, recalled int) {
-		labels := []string{string(key.action), key.at.Account, key.at.Region}
-		count(descReleased, float64(released), labels...)
-		count(descRecalled, float64(recalled), labels...)
-		gauge(descHeld, float64(held), labels...)
-	})
+	}, Quota: func(key pipeline.QuotaKey, rate float64) {
+		if rate > 0 {
+			gauge(descRate, rate, key.Service, key.Operation, key.Account, key.Region)
+		}
+	}, Group: func(action, account, region string, places, deferred int) {
+		count(descDeferred, float64(deferred), action, account, region)
+		gauge(descHeld, float64(places), action, account, region)
+	}})
+}
+
+func (m *metrics) collectFailing(gauge func(*prometheus.Desc, float64, ...string)) {
+	counts := make(map[trouble.Kind]int)
+	for _, f := range m.w.Failing() {
+		counts[f.Kind]++
+		if f.Named {
+			gauge(descFailing, 1, string(f.Kind), f.Name)
+			gauge(descFailingSince, float64(f.Since.UnixMilli())/1000, string(f.Kind), f.Name)
+		}
+	}
+	for _, kind := range trouble.Kinds {
+		gauge(descFailingPeers, float64(counts[kind]), string(kind))
+		gauge(descPeers, float64(m.w.trouble.Known(kind)), string(kind))
+	}
 }
 
 func truth(b bool) float64 {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// connections is how many idle connections to a host are kept: as many as there are calls
+	// connections is how many idle connections to a host remain open: as many as there are calls
 	// under way to one service at the most usual.
 	connections = 512
 	// writeBuffer and readBuffer hold a usual request and a usual answer whole: ten outcomes

@@ -32,18 +32,13 @@ func TestABacklogOfManyKeysIsReceivedSeldom(t *testing.T) {
 			bodies[i] = fmt.Sprintf(`{"id":"b-%d","action":"swf:RequestCancelWorkflowExecution","parameters":{"domain":"d","workflowId":%q,"runId":"run"}}`, i, workflow)
 		}
 		r.send(bodies...)
-		most := 0
-		for range 90 {
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
-			now, _ := r.receivesOf()
-			most = max(most, now)
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		if r.metric("rescind_messages_total", "deferred") == 0 {
+			t.Fatal("nothing was deferred: the test shows nothing")
 		}
-		if most < 2 {
-			t.Fatal("nothing was released: the test shows nothing")
-		}
-		if most > 6 {
-			t.Errorf("a message was received %d times in a quarter of an hour, want 6 at most", most)
+		if mean := float64(r.metric("rescind_messages_total", "received")) / float64(len(bodies)); mean > 3 {
+			t.Errorf("a message was received %.1f times in a quarter of an hour, want 3 at most", mean)
 		}
 		if done := len(r.outcomes()); done < 850 {
 			t.Errorf("%d are done after 900 s at one call a second", done)
@@ -57,22 +52,25 @@ func TestABacklogOfManyKeysIsReceivedSeldom(t *testing.T) {
 // A service that answers now and then is as good as down: its messages are not received more
 // often than where it never answers.
 func TestAFlappingServiceCostsNoMoreReceives(t *testing.T) {
+	t.Parallel()
+	n := size(500, 200)
 	costs := func(broken float64) (mean float64) {
 		inBubble(t, func(r *rig) {
 			r.sim.SetFaults(awssim.Faults{"batch:*": {Broken: broken}})
-			bodies := make([]string, 500)
+			bodies := make([]string, n)
 			for i := range bodies {
 				bodies[i] = batchJob("b", "us-east-1")(r, i)
 			}
 			r.send(bodies...)
 			time.Sleep(20 * time.Minute)
 			synctest.Wait()
-			_, mean = r.receivesOf()
-		}, isolated, func(_ *awssim.Options, w *worker.Options) { w.MaxInFlight = 250 })
+			mean = float64(r.metric("rescind_messages_total", "received")) / float64(len(bodies))
+			t.Logf("%.1f receives a message where %.0f of 100 requests fail", mean, 100*broken)
+		}, isolated, func(_ *awssim.Options, w *worker.Options) { w.MaxInFlight = n / 2 })
 		return mean
 	}
-	if flapping, down := costs(0.97), costs(1); flapping > 1.5*down {
-		t.Errorf("%.1f receives a message where 97 of 100 requests fail, and %.1f where all do", flapping, down)
+	if flapping, down := costs(0.97), costs(1); flapping > 1.5*down || down > 16 {
+		t.Errorf("%.1f receives a message where 97 of 100 requests fail, and %.1f where all do; want 16 at most", flapping, down)
 	}
 }
 
@@ -134,40 +132,5 @@ func TestAFailingLaneWithoutQuotaLetsOthersBy(t *testing.T) {
 	}, isolated, func(s *awssim.Options, w *worker.Options) {
 		s.Quotas = map[string]awssim.Quota{"iot:*": {}, "iot:CancelJobExecution": {}}
 		w.Quotas = worker.Quotas{"iot:*": {}, "iot:CancelJobExecution": {}}
-	})
-}
-
-// What the queue would bury soon is neither put off for want of room nor put out for others: it is
-// held until it ends.
-func TestTheLastReceivesAreNotSpentOnWaiting(t *testing.T) {
-	const maxReceives, last, n = 12, 3, 400 // with fewer than ten left there is no release
-	inBubble(t, func(r *rig) {
-		r.on(maxReceives)
-		r.start(worker.Options{MinReceives: 1, MaxInFlight: 100, Quotas: worker.Quotas{"emr:CancelSteps": {Rate: 0.02, Burst: 1}}})
-		bodies := make([]string, n)
-		for i := range bodies {
-			bodies[i] = emrStep(r, i)
-		}
-		r.send(bodies...)
-		most := 0
-		for began := time.Now(); r.sim.Depth(r.queue) != (awssim.Depth{}); time.Sleep(15 * time.Second) {
-			synctest.Wait()
-			now, _ := r.receivesOf()
-			most = max(most, now)
-			if time.Since(began) > 6*time.Hour {
-				t.Fatalf("%+v after six hours", r.sim.Depth(r.queue))
-			}
-		}
-		if most != last {
-			t.Errorf("a message was received %d times, want %d at most, and some so often", most, last)
-		}
-		if buried := len(r.sim.Messages(r.buried)); buried != 0 {
-			t.Errorf("the queue buried %d messages", buried)
-		}
-		if got := len(r.outcomes()); got != n {
-			t.Errorf("%d of %d have outcomes: %s", got, n, tally(r.outcomes()))
-		}
-	}, isolated, func(s *awssim.Options, _ *worker.Options) {
-		s.Quotas = map[string]awssim.Quota{"elasticmapreduce:CancelSteps": {Rate: 0.001, Burst: 1}}
 	})
 }

@@ -49,12 +49,12 @@ func TestRequestsOfAThousandCommands(t *testing.T) {
 	if n == 0 {
 		t.Skipf("NOT TESTED: requests for 1,000 commands; %s=1 runs it, for most of a minute", atFullSize)
 	}
-	unlimitedBox, unlimited := map[string]awssim.Quota{}, worker.Quotas{}
+	unlimitedSim, unlimited := map[string]awssim.Quota{}, worker.Quotas{}
 	for _, name := range []string{
 		"batch:*", "iot:*", "iot:CancelJobExecution", "iot:DescribeJobExecution",
 		"swf:*", "swf:RequestCancelWorkflowExecution", "swf:DescribeWorkflowExecution", "fsx:*", "fsx:CancelDataRepositoryTask",
 	} {
-		unlimitedBox[name] = awssim.Quota{}
+		unlimitedSim[name] = awssim.Quota{}
 		unlimited[name] = handlers.Quota{}
 	}
 	for _, test := range []struct {
@@ -67,7 +67,7 @@ func TestRequestsOfAThousandCommands(t *testing.T) {
 			sim.PutJobs(awssim.Job{ID: job, State: "RUNNABLE"})
 			return cancelJob(fmt.Sprintf("c-%d", i), job)
 		}},
-		{"emr", 312, func(sim *awssim.Sim, i int) string {
+		{"emr", 340, func(sim *awssim.Sim, i int) string {
 			cluster, step := fmt.Sprintf("j-%013d", i%10), fmt.Sprintf("s-%013d", i)
 			sim.PutSteps(awssim.Step{Cluster: cluster, ID: step})
 			return fmt.Sprintf(`{"action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, cluster, step)
@@ -113,7 +113,7 @@ func TestRequestsOfAThousandCommands(t *testing.T) {
 					t.Errorf("%.1f requests for 1,000 commands, want at most %.0f", per, test.most)
 				}
 			}, func(s *awssim.Options, _ *worker.Options) {
-				s.Latency, s.History, s.Quotas = 20*time.Millisecond, false, unlimitedBox
+				s.Latency, s.History, s.Quotas = 20*time.Millisecond, false, unlimitedSim
 			})
 		})
 	}

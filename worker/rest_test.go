@@ -23,7 +23,7 @@ import (
 // restLatency is what each request takes where one command at a time is looked at.
 const restLatency = 5 * time.Millisecond
 
-// restful is a box with one queue of commands and one of outcomes, which takes one command at a
+// restful is a simulator with one queue of commands and one of outcomes, which takes one command at a
 // time.
 type restful struct {
 	sim          *awssim.Sim

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,12 +19,18 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/chance"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(atFullSize) == "" {
+		debug.SetGCPercent(500) // the heaps are small: collected by default they take a quarter of the time
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // atFullSize is the variable that asks for the tests of large fleets in their full size, as CI does.
 const atFullSize = "RESCIND_FULL"
@@ -38,17 +45,17 @@ func size(full, usual int) int {
 
 const outcomesQueue = "outcomes"
 
-// rig is one worker on AWS in a box, in a synctest bubble.
+// rig is one worker on the AWS simulator, in a synctest bubble.
 type rig struct {
-	t      *testing.T
-	sim    *awssim.Sim
-	ledger ledger.Ledger
-	path   string
-	queue  string       // URL of the queue of commands
-	buried string       // URL of its dead-letter queue
-	topic  string       // ARN of the results topic
-	stop   func() error // stops the worker in order
-	w      *worker.Worker
+	t           *testing.T
+	sim         *awssim.Sim
+	ledger      ledger.Ledger
+	path        string
+	queue       string       // URL of the queue of commands
+	deadLetters string       // URL of its dead-letter queue
+	topic       string       // ARN of the results topic
+	stop        func() error // stops the worker in order
+	w           *worker.Worker
 }
 
 // setting changes what a rig is made of.
@@ -73,7 +80,7 @@ func newRig(t *testing.T, settings ...setting) *rig {
 	}
 	r := &rig{t: t, sim: awssim.New(simOptions), path: filepath.Join(t.TempDir(), "ledger.db")}
 	var err error
-	r.queue, r.buried, err = r.sim.CreateQueueWithDeadLetters("commands", 1000, nil)
+	r.queue, r.deadLetters, err = r.sim.CreateQueueWithDeadLetters("commands", 1000, nil)
 	r.must(err)
 	_, err = r.sim.CreateQueue(outcomesQueue, nil)
 	r.must(err)
@@ -100,6 +107,7 @@ func (r *rig) startOn(o worker.Options, wrap func(ledger.Ledger) ledger.Ledger) 
 	o.QueueURLs = []string{r.queue}
 	o.TopicARN = r.topic
 	o.Ledger = wrap(book)
+	o.Chance = chance.New(1)
 	if o.AWS.HTTPClient == nil {
 		o.AWS = r.sim.Config()
 	}
@@ -115,6 +123,8 @@ func (r *rig) startOn(o worker.Options, wrap func(ledger.Ledger) ledger.Ledger) 
 			cancel()
 			stopped = <-done
 			r.must(book.Close())
+			// Otherwise the queue may hand a message to a poll that was cut.
+			synctest.Wait()
 		})
 		return stopped
 	}

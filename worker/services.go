@@ -12,8 +12,16 @@ import (
 	"github.com/rescindhq/rescind/handlers/swf"
 )
 
-// Service makes a service's handlers, given the AWS configuration for a place.
-type Service func(config func(handlers.Place) aws.Config) []handlers.Handler
+// Service makes a service's handlers, given the AWS configuration for a location.
+type Service func(config func(handlers.Location) aws.Config) []handlers.Handler
+
+// made are the handlers of services.
+func made(services []Service, config func(handlers.Location) aws.Config) (all []handlers.Handler) {
+	for _, service := range services {
+		all = append(all, service(config)...)
+	}
+	return all
+}
 
 // Services are the services that Rescind knows. One line registers one.
 func Services() []Service {

@@ -168,7 +168,7 @@ func TestOnlyATargetAloneCarriesARefusal(t *testing.T) {
 	})
 }
 
-func TestARunThatWasResolvedStaysResolved(t *testing.T) {
+func TestARunThatWasResolvedRemainsResolved(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "first"})
 		r.sim.SetDown("swf", true)
@@ -243,8 +243,9 @@ func TestAVersionConflictIsSettledByTheState(t *testing.T) {
 				t.Errorf("%s: %s %s, want %s", state, d.Status, d.Code, status)
 			}
 		}
-		if n := r.sim.Counts(); n["iot:CancelJobExecution"].Requests != 3 || n["iot:DescribeJobExecution"].Requests != 3 {
-			t.Errorf("%+v, want three calls and three reads", n)
+		// Ends are read once; that one goes on is read five times, as it may have ended a moment ago.
+		if n := r.sim.Counts(); n["iot:CancelJobExecution"].Requests != 3 || n["iot:DescribeJobExecution"].Requests != 7 {
+			t.Errorf("%+v, want three calls and seven reads", n)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/ledger/bolt"
 )
 
 // TestAnEndpointWithoutSTS starts a worker on an endpoint that does not know GetCallerIdentity,
@@ -20,21 +22,29 @@ func TestAnEndpointWithoutSTS(t *testing.T) {
 		starts bool
 	}{{http.StatusBadRequest, true}, {http.StatusNotFound, true}, {http.StatusForbidden, false}, {http.StatusServiceUnavailable, false}} {
 		sim := awssim.New(awssim.Options{})
-		box := sim.Handler()
+		handler := sim.Handler()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.Contains(r.Header.Get("Authorization"), "/sts/") {
 				http.Error(w, "no such action", row.status)
 				return
 			}
-			box.ServeHTTP(w, r)
+			handler.ServeHTTP(w, r)
 		}))
 		queue, _, err := sim.CreateQueueWithDeadLetters("commands", 1000, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		book, err := bolt.Open(filepath.Join(t.TempDir(), "ledger.db"), bolt.Options{NoSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic, err := sim.CreateTopic("outcomes")
+		if err != nil {
+			t.Fatal(err)
+		}
 		transport := &http.Transport{}
 		_, err = worker.New(t.Context(), worker.Options{
-			QueueURLs: []string{queue}, TopicARN: "arn:aws:sns:us-east-1:123456789012:outcomes",
+			QueueURLs: []string{queue}, Ledger: book, TopicARN: topic,
 			AWS: aws.Config{
 				Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: sim.Credentials("123456789012"),
 				HTTPClient: &http.Client{Transport: transport}, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
@@ -45,6 +55,9 @@ func TestAnEndpointWithoutSTS(t *testing.T) {
 		}
 		transport.CloseIdleConnections()
 		server.Close()
+		if err := book.Close(); err != nil {
+			t.Error(err)
+		}
 		if err := sim.Close(); err != nil {
 			t.Error(err)
 		}

@@ -75,7 +75,8 @@ func TestGuardsRefuseBeforeAnyCall(t *testing.T) {
 		{"another account without a role", `"account":"999999999999"`, handlers.Denied, "PolicyDenied", "RESCIND_ROLE"},
 		{"a region that is not allowed", `"region":"eu-west-1"`, handlers.Denied, "PolicyDenied", "RESCIND_REGIONS"},
 		{"past its expiry", `"expiresAt":"1999-12-31T23:59:59Z"`, handlers.Expired, "Expired", "1999-12-31T23:59:59Z"},
-		{"a dry run", `"dryRun":true`, handlers.DryRun, "", ""},
+		{"a dry run past its expiry", `"dryRun":true,"expiresAt":"1999-12-31T23:59:59Z"`, handlers.Expired, "Expired", "1999-12-31T23:59:59Z"},
+		{"a dry run in a region that is not allowed", `"dryRun":true,"region":"eu-west-1"`, handlers.Denied, "PolicyDenied", "RESCIND_REGIONS"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestARoleOpensOtherAccounts(t *testing.T) {
 	}, func(_ *awssim.Options, w *worker.Options) { w.Role = "arn:aws:iam::{account}:role/rescind" })
 }
 
-func TestBadInputIsToldAndBuried(t *testing.T) {
+func TestBadInputIsReportedAndDeadLettered(t *testing.T) {
 	rows := []struct{ name, body, says string }{
 		{"not JSON", `cancel it all`, "body"},
 		{"empty", ` `, "body"},
@@ -132,7 +133,7 @@ func TestBadInputIsToldAndBuried(t *testing.T) {
 		{"a broken constraint", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":""}}`, "parameters.jobId"},
 		{"an unknown action", `{"id":"x","action":"batch:CancelJbo","parameters":{"jobId":"j"}}`, `"batch:CancelJob"`},
 		{"too large", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":"j"},"reason":"` + strings.Repeat("x", 300_000) + `"}`, "body"},
-		{"confirmation, which is not built", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":"j"},"confirm":"5m"}`, "not built yet"},
+		{"confirmation for too long", `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":"j"},"confirm":"13h"}`, "at most 12h"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -144,11 +145,11 @@ func TestBadInputIsToldAndBuried(t *testing.T) {
 						t.Errorf("got %s/%s %s %q, want invalid, and a message with %s", d.Status, d.Verdict, d.Code, d.Message, row.says)
 					}
 				}
-				buried := r.sim.Messages(r.buried)
-				if len(buried) != 1 || buried[0].Body != row.body {
-					t.Fatalf("%d messages are buried, want the original", len(buried))
+				dead := r.sim.Messages(r.deadLetters)
+				if len(dead) != 1 || dead[0].Body != row.body {
+					t.Fatalf("%d messages are dead-lettered, want the original", len(dead))
 				}
-				if mark := buried[0].Attributes["rescind"]; !strings.Contains(mark.StringValue, `"reason":`) {
+				if mark := dead[0].Attributes["rescind"]; !strings.Contains(mark.StringValue, `"reason":`) {
 					t.Errorf("the mark is %+v", mark)
 				}
 				if n := r.calls("batch"); n != 0 {
@@ -168,14 +169,14 @@ func TestAnIDUsedAgainWithOtherContentIsInvalid(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		bodies := r.published()
-		if len(bodies) != 2 || !strings.Contains(bodies[1], `"status":"invalid"`) || !strings.Contains(bodies[1], "id was used before") {
+		if len(bodies) != 2 || !strings.Contains(bodies[1], `"status":"invalid"`) || !strings.Contains(bodies[1], "id was used before") || !strings.Contains(bodies[1], "give this one a new id, such as one.2") {
 			t.Errorf("outcomes:\n%s", strings.Join(bodies, "\n"))
 		}
 		if j, _ := r.sim.Job("other"); j.State != "RUNNABLE" {
 			t.Errorf("the other job is %s", j.State)
 		}
-		if n := len(r.sim.Messages(r.buried)); n != 1 {
-			t.Errorf("%d messages are buried, want 1", n)
+		if n := len(r.sim.Messages(r.deadLetters)); n != 1 {
+			t.Errorf("%d messages are dead-lettered, want 1", n)
 		}
 		r.send(cancelJob("one", "job"))
 		time.Sleep(time.Minute)

@@ -1,11 +1,14 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,187 +23,147 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rescindhq/rescind/handlers"
-	"github.com/rescindhq/rescind/worker/command"
-	"github.com/rescindhq/rescind/worker/crew"
+	"github.com/rescindhq/rescind/worker/awsclient"
+	"github.com/rescindhq/rescind/worker/buildinfo"
+	"github.com/rescindhq/rescind/worker/credentials"
+	"github.com/rescindhq/rescind/worker/outcome"
+	"github.com/rescindhq/rescind/worker/pipeline"
+	"github.com/rescindhq/rescind/worker/preflight"
 	"github.com/rescindhq/rescind/worker/queue"
+	"github.com/rescindhq/rescind/worker/quotas"
 	"github.com/rescindhq/rescind/worker/results"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
 // Worker runs commands. Make one with New, and call Run once.
 type Worker struct {
 	o         Options
-	gate      *gate
-	memory    *memory
-	lanes     *lanes
-	road      *road
+	gate      *pipeline.Gate
+	trouble   *trouble.Peers
+	pipeline  *pipeline.Pipeline
 	queue     *queue.Subscriber
-	strays    *queue.Subscriber // of dead-letter queues
-	dead      []string          // their URLs
-	straying  sync.WaitGroup    // what takes from them
 	publisher *results.Publisher
-	crew      crew.Crew // what makes requests to SQS and SNS
 	metrics   *metrics
-	running   atomic.Bool
+	// deadLetters are the dead-letter queues' URLs by queue.
+	deadLetters map[string]string
+	home        handlers.Location
+	handlers    []handlers.Handler
+	quotas      quotas.Table
+	name        string    // tells workers of one deployment apart
+	started     time.Time // when New was called
+	running     atomic.Bool
 }
 
-// New checks the queues and puts a worker together. It reads queue attributes and, where
-// Options.Account is empty, asks STS who it is; it changes nothing. Errors say what to do.
+// New checks queues and topic and puts a worker together. It reads their attributes and, where
+// Options.Account is empty, asks STS who it is; it changes nothing. Errors say what to do; that of an
+// option which cannot be used as it was given is a [*preflight.SettingError].
 func New(ctx context.Context, o Options) (*Worker, error) {
 	o = o.withDefaults()
-	w := &Worker{o: o, gate: &gate{}}
+	peers := trouble.New(o.Log.Named("trouble"))
+	o.AWS.Credentials = ownCredentials(o.AWS.Credentials, peers, o.Chance)
+	w := &Worker{o: o, gate: &pipeline.Gate{}, trouble: peers, name: workerName(), started: time.Now()}
 	w.metrics = newMetrics(w)
-	deadLetters := make(map[string]string)
-	api := sqs.NewFromConfig(once(o.AWS))
-	w.queue = queue.New(api, queue.Options{
-		MaxInFlight: o.MaxInFlight, Lease: claimLease, Drain: o.Drain, Gate: w.gate,
-		DeadLetters: deadLetters, Go: w.crew.Go, Logger: o.Log.Named("queue"), Plenty: func(held int) bool { return w.road.busy(held) || w.lanes.plenty() },
+	if o.Ledger == nil {
+		return nil, errors.New("no ledger: set Options.Ledger")
+	}
+	key, took, err := preflight.Ask(ctx, o.Ledger.DeploymentKey)
+	if err != nil {
+		return nil, fmt.Errorf("RESCIND_LEDGER: the deployment's key cannot be read: %w", trouble.Explain(trouble.Ledger, o.LedgerName, err, took))
+	}
+	w.deadLetters = make(map[string]string)
+	w.queue = queue.New(sqs.NewFromConfig(awsclient.Once(o.AWS)), queue.Options{
+		MaxInFlight: o.MaxInFlight, Lease: pipeline.ClaimLease, Drain: o.Drain, Gate: w.gate, Key: key,
+		DeadLetters: w.deadLetters, Trouble: w.trouble, Logger: o.Log.Named("queue"), Chance: o.Chance,
 	})
-	giveUps := make(map[string]time.Duration)
-	var facts []queueFacts
-	if len(o.QueueURLs) == 0 {
-		return nil, errors.New("no queue: set RESCIND_QUEUE_URL")
-	}
-	for _, url := range o.QueueURLs {
-		if _, twice := giveUps[url]; twice {
-			return nil, fmt.Errorf("queue %s is named twice (RESCIND_QUEUE_URL)", url)
-		}
-		found, err := w.inspect(ctx, url)
-		if err != nil {
-			return nil, err
-		}
-		deadLetters[url], giveUps[url] = found.deadLetter, found.giveUp
-		facts = append(facts, found)
-		if o.Account == "" {
-			o.Account = found.account
-		}
-	}
-	home := handlers.Place{Account: o.Account, Region: o.AWS.Region}
-	if id, err := whoAmI(ctx, o); err != nil {
+	checked, err := preflight.Check(ctx, w.queue, o.AWS, o.preflight())
+	if err != nil {
 		return nil, err
-	} else if id != "" {
-		home.Account = id
 	}
-	var sources map[string]source
-	w.dead, sources = w.findStrays(ctx, api, facts)
-	w.publisher = results.New(sns.NewFromConfig(once(o.AWS)), results.Options{
-		Go: w.crew.Go, Logger: o.Log.Named("results"),
-		OnDown: func(err error) { w.gate.set("results topic", err) },
-		OnUp:   func() { w.gate.set("results topic", nil) },
-	})
-	w.memory = &memory{ledger: o.Ledger, gate: w.gate, log: o.Log.Named("ledger"), held: make(map[string]*journey)}
-	w.lanes = newLanes(o.Quotas, w.memory.begin, w.queue.Flowing)
-	var all []handlers.Handler
-	for _, service := range o.Services {
-		all = append(all, service(places(o, home))...)
-	}
-	w.road = &road{
-		o: o, home: home, giveUps: giveUps, sources: sources, decoder: command.NewDecoder(all, home), handlers: byAction(all),
-		memory: w.memory, lanes: w.lanes, window: newWindow(o.MaxInFlight, o.Patience, w.lanes, w.recall), announce: w.publish, name: workerName(), log: o.Log.Named("road"),
-	}
+	maps.Copy(w.deadLetters, checked.DeadLetters)
+	w.home = handlers.Location{Account: checked.Account, Region: o.AWS.Region}
+	w.readQuotas(ctx)
+	w.assemble()
 	return w, nil
 }
 
-func (w *Worker) recall(key holdingKey, most int) int { return w.queue.Recall(key, most) }
+// Check says what would keep New from making a worker with these options, all faults at once, each an error of
+// one line. It looks at no ledger and, where AWS has no region, at the options alone; it changes nothing.
+func Check(ctx context.Context, o Options) error {
+	o = o.withDefaults()
+	_, err := preflight.Check(ctx, queue.New(sqs.NewFromConfig(awsclient.Once(o.AWS)), queue.Options{}), o.AWS, o.preflight())
+	return err
+}
 
-func byAction(all []handlers.Handler) map[handlers.Action]handlers.Handler {
-	m := make(map[handlers.Action]handlers.Handler, len(all))
-	for _, h := range all {
-		m[h.Action()] = h
+func (o Options) preflight() preflight.Options {
+	return preflight.Options{
+		QueueURLs: o.QueueURLs, DeadLetterURL: o.DeadLetterURL, TopicARN: o.TopicARN, Regions: o.Regions, Role: o.Role, Account: o.Account, Log: o.Log,
 	}
-	return m
 }
 
-// once makes clients make one attempt: queue and results own their retries.
-func once(c aws.Config) aws.Config {
-	c = c.Copy()
-	c.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-	return c
-}
-
-// queueFacts is what a worker takes from a queue's attributes.
-type queueFacts struct {
-	url, arn, account string
-	deadLetter        string // URL: where the worker buries
-	redriveARN        string // where SQS does, after maxReceives; "" and 0: nowhere
-	maxReceives       int
-	giveUp, retention time.Duration
-}
-
-// inspect refuses queues on which commands could be lost or could not be told.
-func (w *Worker) inspect(ctx context.Context, url string) (queueFacts, error) {
-	a, err := w.queue.Inspect(ctx, url)
+// readQuotas finds out which quotas are in force, and says so. Service Quotas is asked once, at start, and not
+// waited for long.
+func (w *Worker) readQuotas(ctx context.Context) {
+	w.handlers = made(w.o.Services, locations(w.o, w.home, w.trouble))
+	w.quotas = quotas.Table{Given: w.o.Quotas, Account: w.home.Account}
+	began := time.Now()
+	var err error
+	w.quotas.PerRegion, err = quotas.OfAccount(ctx, awsclient.Once(w.o.AWS), w.o.Regions)
 	if err != nil {
-		return queueFacts{}, fmt.Errorf("reading the attributes of queue %s: %w", url, err)
+		w.o.Log.Info("not all of the account's own quotas can be read from Service Quotas; those built in are taken for the rest (servicequotas:ListServiceQuotas would allow it)",
+			zap.NamedError("why", trouble.Explain("", "", err, time.Since(began))))
 	}
-	if a.FIFO {
-		return queueFacts{}, fmt.Errorf("queue %s is a FIFO queue: use a standard queue, since one message of a group would hold up all behind it", url)
-	}
-	f := queueFacts{
-		url: url, arn: a.ARN, deadLetter: w.o.DeadLetterURL, redriveARN: a.DeadLetterARN, maxReceives: a.MaxReceiveCount,
-		giveUp: w.o.GiveUp, retention: a.Retention,
-	}
-	if f.deadLetter == "" {
-		if a.DeadLetterARN == "" {
-			return queueFacts{}, fmt.Errorf("queue %s has no dead-letter queue: give it a redrive policy (maxReceiveCount %d or more), or set RESCIND_DLQ_URL", url, warnReceives)
-		}
-		if f.deadLetter, err = w.queue.DeadLetterURL(ctx, a.DeadLetterARN); err != nil {
-			return queueFacts{}, fmt.Errorf("finding the dead-letter queue of %s: %w; or set RESCIND_DLQ_URL", url, err)
-		}
-	}
-	switch {
-	case a.MaxReceiveCount == 0:
-	case a.MaxReceiveCount < w.o.MinReceives:
-		return queueFacts{}, fmt.Errorf("queue %s gives up on a message after %d receives (maxReceiveCount), and an outage would use them up: raise it to %d or more, or lower RESCIND_MIN_RECEIVES (%d)",
-			url, a.MaxReceiveCount, warnReceives, w.o.MinReceives)
-	case a.MaxReceiveCount < warnReceives:
-		w.o.Log.Warn("queue gives up on a message after few receives; 1,000 outlasts an outage of days",
-			zap.String("queue", url), zap.Int("maxReceiveCount", a.MaxReceiveCount))
-	}
-	if f.giveUp == 0 {
-		f.giveUp = a.Retention - 24*time.Hour
-		if a.Retention < 48*time.Hour {
-			f.giveUp = a.Retention / 2
-		}
-	}
-	if a.Retention > 0 && f.giveUp >= a.Retention {
-		return queueFacts{}, fmt.Errorf("queue %s deletes messages after %s, before their commands would end at an age of %s: lower RESCIND_GIVE_UP, or raise the queue's retention",
-			url, a.Retention, f.giveUp)
-	}
-	if parts := strings.Split(a.ARN, ":"); len(parts) == 6 {
-		f.account = parts[4]
-	}
-	return f, nil
 }
 
-// whoAmI asks STS for the worker's own account. An endpoint that answers but does not offer
-// STS, as an emulator may, leaves it to what is known already, if anything is.
-func whoAmI(ctx context.Context, o Options) (string, error) {
-	out, err := sts.NewFromConfig(o.AWS).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err == nil {
-		return aws.ToString(out.Account), nil
-	}
-	var answered interface{ HTTPStatusCode() int }
-	if errors.As(err, &answered) && o.Account != "" {
-		switch answered.HTTPStatusCode() {
-		case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-			o.Log.Warn("STS does not say which account this is; taking the queue's", zap.String("account", o.Account), zap.Error(err))
-			return "", nil
-		}
-	}
-	return "", fmt.Errorf("asking STS which account this is: %w; are credentials and AWS_ENDPOINT_URL right?", err)
+// assemble makes the parts that need all that New has found out.
+func (w *Worker) assemble() {
+	o := w.o
+	w.publisher = results.New(w.metrics.meter.Topic(sns.NewFromConfig(awsclient.Once(o.AWS))), results.Options{
+		Logger: o.Log.Named("results"), Trouble: w.trouble, Chance: o.Chance,
+		OnDown: func(err error) { w.gate.Set(theTopic, err) },
+		OnUp:   func() { w.gate.Set(theTopic, nil) },
+	})
+	w.pipeline = pipeline.New(pipeline.Options{
+		Name: o.Name, Worker: w.name, Home: w.home, Regions: o.Regions, OtherAccounts: o.Role != "",
+		MaxInFlight: o.MaxInFlight, Quota: w.quotas.At, Confirm: o.Confirm, Patience: o.Patience, GiveUp: o.GiveUp,
+		Handlers: w.handlers, Ledger: w.metrics.meter.Ledger(o.Ledger), Publish: w.publish, Gate: w.gate, Trouble: w.trouble, TopicARN: o.TopicARN, Log: o.Log.Named("pipeline"), Chance: o.Chance,
+	})
 }
 
-// places makes the AWS configuration of each account and region: the worker's own
-// credentials, or the role of another account.
-func places(o Options, home handlers.Place) func(handlers.Place) aws.Config {
-	base := once(o.AWS)
-	return func(at handlers.Place) aws.Config {
+// publish publishes an outcome, and counts it unless it was published before.
+func (w *Worker) publish(ctx context.Context, o *pipeline.Outcome) error {
+	m := message.NewMessageWithContext(ctx, o.ID, o.Event)
+	m.Metadata = outcome.Attributes(o.Data)
+	if err := w.publisher.Publish(w.o.TopicARN, m); err != nil {
+		return err
+	}
+	w.metrics.published(o)
+	return nil
+}
+
+// ownCredentials bounds the worker's own credentials, where it signs its requests.
+func ownCredentials(from aws.CredentialsProvider, peers *trouble.Peers, jitter *rand.Rand) aws.CredentialsProvider {
+	if from == nil || aws.IsCredentialsProvider(from, aws.AnonymousCredentials{}) {
+		return from
+	}
+	return credentials.New(from, credentials.Own, peers, jitter)
+}
+
+// locations makes the AWS configuration of each account and region: the worker's own
+// credentials, or the role of another account, which its regions share.
+func locations(o Options, home handlers.Location, peers *trouble.Peers) func(handlers.Location) aws.Config {
+	base := awsclient.Once(o.AWS)
+	base.APIOptions = append(base.APIOptions[:len(base.APIOptions):len(base.APIOptions)], awsclient.WithRequestID)
+	roles := handlers.PerLocation(func(of handlers.Location) *credentials.Source {
+		role := strings.ReplaceAll(o.Role, "{account}", of.Account)
+		provider := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(base), role,
+			func(a *stscreds.AssumeRoleOptions) { a.RoleSessionName = "rescind-" + o.Name })
+		return credentials.New(provider, role, peers, o.Chance)
+	})
+	return func(at handlers.Location) aws.Config {
 		c := base.Copy()
 		c.Region = at.Region
 		if at.Account != home.Account {
-			role := strings.ReplaceAll(o.Role, "{account}", at.Account)
-			c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(o.AWS), role,
-				func(a *stscreds.AssumeRoleOptions) { a.RoleSessionName = "rescind-" + o.Name }))
+			c.Credentials = roles(handlers.Location{Account: at.Account})
 		}
 		return c
 	}
@@ -210,18 +173,18 @@ func places(o Options, home handlers.Place) func(handlers.Place) aws.Config {
 // finishes, is published and settled; the rest is released at once. It returns nil once
 // nothing is left, at the latest Options.Drain and some seconds later.
 func (w *Worker) Run(ctx context.Context) error {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: w.o.Drain + 2*flushBound}, zapAdapter{w.o.Log.Named("router")})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeBound}, zapAdapter{w.o.Log.Named("router")})
 	if err != nil {
 		return fmt.Errorf("making the router: %w", err)
 	}
-	defer w.crew.Close()
-	router.AddMiddleware(w.road.recoverer)
 	w.consume(router, w.o.QueueURLs[0])
 
 	// Everything here outlives ctx: its end begins the drain, and only that ends the rest.
 	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
 	var keeping, routing sync.WaitGroup
-	keeping.Go(func() { w.memory.keep(lasting) })
+	keeping.Go(func() { w.pipeline.KeepClaims(lasting) })
+	keeping.Go(func() { w.pipeline.DropIdle(lasting) })
+	keeping.Go(func() { w.sayWork(lasting) })
 	var routed error
 	ended := make(chan struct{})
 	routing.Go(func() {
@@ -242,14 +205,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	err = errors.Join(err, w.drain(router))
 	routing.Wait()
-	w.lanes.close()
+	w.pipeline.Close()
 	end()
 	keeping.Wait()
+	defer w.trouble.Close()
 	return errors.Join(err, routed, w.publisher.Close())
 }
 
 func (w *Worker) consume(router *message.Router, queueURL string) {
-	router.AddConsumerHandler(queueURL, queueURL, w.queue, w.road.handle)
+	router.AddConsumerHandler(queueURL, queueURL, w.queue, w.pipeline.Handle)
 }
 
 // take subscribes to the queues after the first, one after the other, since they are served in
@@ -261,63 +225,70 @@ func (w *Worker) take(ctx context.Context, router *message.Router) error {
 			return fmt.Errorf("subscribing to %s: %w", url, err)
 		}
 	}
-	if err := w.takeStrays(ctx); err != nil {
-		return err
-	}
 	w.running.Store(true)
-	w.o.Log.Info("taking commands", zap.Strings("queues", w.o.QueueURLs), zap.String("topic", w.o.TopicARN),
-		zap.String("account", w.road.home.Account), zap.Strings("regions", w.o.Regions))
+	w.sayStart()
 	return nil
 }
 
-// handOver is time enough for a message to pass from the subscription to its handler.
-const handOver = 10 * time.Millisecond
+// sayStart logs what this worker is, and the quotas that are in force, by where they are from.
+func (w *Worker) sayStart() {
+	b := buildinfo.Read()
+	fields := []zap.Field{
+		zap.String("name", w.o.Name), zap.String("version", b.Version), zap.String("commit", cmp.Or(b.Commit, "unknown")), zap.String("worker", w.name),
+		zap.String("endpoint", cmp.Or(aws.ToString(w.o.AWS.BaseEndpoint), "AWS")), zap.String("account", w.home.Account), zap.Strings("regions", w.o.Regions),
+		zap.Strings("queues", w.o.QueueURLs), zap.Strings("deadLetterQueues", slices.Compact(slices.Sorted(maps.Values(w.deadLetters)))),
+		zap.String("topic", w.o.TopicARN), zap.String("ledger", w.o.LedgerName),
+	}
+	if own, ok := w.o.AWS.Credentials.(*credentials.Source); ok {
+		fields = append(fields, zap.String("credentials", own.From()))
+	}
+	w.o.Log.Info("taking commands", fields...)
+	for _, region := range w.o.Regions {
+		fields := []zap.Field{zap.String("region", region)}
+		in := w.quotas.InForce(handlers.Location{Account: w.home.Account, Region: region}, w.handlers)
+		for _, from := range slices.Sorted(maps.Keys(in)) {
+			fields = append(fields, zap.String(string(from), in[from]))
+		}
+		w.o.Log.Info("quotas in force, in calls a second and calls at once, by where they are from", fields...)
+	}
+}
 
-// flushBound is how long settling may take after the drain.
-const flushBound = 10 * time.Second
+// closeBound is how long the router waits for handlers that did not end with their contexts.
+const closeBound = 10 * time.Second
 
 // drain is the order of stopping; see the package documentation of queue.
 func (w *Worker) drain(router *message.Router) error {
 	w.running.Store(false)
 	w.o.Log.Info("stopping: finishing what is under way, releasing the rest", zap.Duration("within", w.o.Drain))
-	w.road.draining.Store(true)
 	w.queue.StopReceiving()
-	w.strays.StopReceiving()
-	w.lanes.drain()
-	w.road.window.close()
-	// What the router has in its hands may begin, and is released by the road's first line:
-	// while the router closes it would only wait.
-	time.Sleep(handOver)
-	cut := time.AfterFunc(w.o.Drain, w.lanes.close)
+	w.pipeline.Drain()
+	cut := time.AfterFunc(w.o.Drain, w.pipeline.Close)
 	defer cut.Stop()
-	var closing sync.WaitGroup
-	var queueErr, straysErr error
-	closing.Go(func() { queueErr = w.queue.Close() })
-	closing.Go(func() {
-		straysErr = w.strays.Close()
-		w.straying.Wait()
-	})
-	routerErr := router.Close()
-	closing.Wait()
-	if routerErr != nil {
-		routerErr = fmt.Errorf("closing the router: %w", routerErr)
+	w.queue.Drain()
+	err := router.Close()
+	if err != nil {
+		err = fmt.Errorf("closing the router: %w", err)
 	}
-	err := errors.Join(routerErr, queueErr, straysErr)
-	w.o.Log.Info("stopped", zap.Error(err))
-	return err
+	err = errors.Join(err, w.queue.Close())
+	if err != nil {
+		w.o.Log.Error("stopped, but not in order", zap.Error(err))
+		return err
+	}
+	w.o.Log.Info("stopped")
+	return nil
 }
 
 // Ready says what keeps the worker from taking commands, by component; nothing: it takes them.
 func (w *Worker) Ready() map[string]error {
-	reasons := w.gate.reasons()
+	reasons := w.gate.Reasons()
 	if reasons == nil {
 		reasons = make(map[string]error)
 	}
 	if err := w.queue.Health(); err != nil {
-		reasons["queue"] = err
+		reasons[theQueue] = err
 	}
 	switch {
-	case w.road.draining.Load():
+	case w.pipeline.Draining():
 		reasons["worker"] = errors.New("stopping")
 	case !w.running.Load():
 		reasons["worker"] = errors.New("not running")

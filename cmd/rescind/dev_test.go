@@ -11,30 +11,35 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/internal/demo"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
-// devRun is rescind dev under way.
+// devRun is a running rescind dev.
 type devRun struct {
 	*testing.T
 	url, queue string
-	targets    map[string]string   // a job's id by its state
-	tries      map[string][]string // by action: what the first line of it says to try
+	says       *stopWords
+	admin      string              // address of health and metrics
+	targets    map[string]string   // a job's id by state
+	tries      map[string][]string // flags that are printed first for each action
 	outcomes   chan string
 	stop       func() int
 }
 
 var (
-	urlLine    = regexp.MustCompile(`^  endpoint  (http://\S+)`)
+	urlLine    = regexp.MustCompile(`^endpoint +(http://\S+)`)
+	healthLine = regexp.MustCompile(`^Health: http://(\S+)/readyz`)
 	targetLine = regexp.MustCompile(`^([0-9a-f-]{36}) +(\S+)`)
-	tryLine    = regexp.MustCompile(`^\S+ +[A-Z_]+ +([a-z]+:\S+) (.+)$`)
+	tryLine    = regexp.MustCompile(`^  rescind send --action (\S+) (.+)$`)
 )
 
 // startDev runs dev on free ports until the test ends.
 func startDev(t *testing.T) *devRun {
 	t.Helper()
-	nowhere(t)
-	ctx, cancel := context.WithCancel(context.Background())
+	unconfigured(t)
+	says := &stopWords{}
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stopWordsKey{}, says))
 	outRead, outWrite := io.Pipe()
 	errRead, errWrite := io.Pipe()
 	ended := make(chan int, 1)
@@ -43,27 +48,36 @@ func startDev(t *testing.T) *devRun {
 		_ = outWrite.Close()
 		_ = errWrite.Close()
 	}()
-	d := &devRun{T: t, targets: map[string]string{}, tries: map[string][]string{}, outcomes: make(chan string, 100)}
+	d := &devRun{T: t, says: says, targets: map[string]string{}, tries: map[string][]string{}, outcomes: make(chan string, 100)}
 	ready := make(chan struct{})
 	go func() {
 		said := bufio.NewScanner(errRead)
+		command := "" // of which the last line may not have come yet
 		for said.Scan() {
-			if m := tryLine.FindStringSubmatch(said.Text()); m != nil && d.tries[m[1]] == nil {
+			part, goesOn := strings.CutSuffix(said.Text(), "\\")
+			if command += part; goesOn {
+				continue
+			}
+			if m := tryLine.FindStringSubmatch(command); m != nil {
 				d.tries[m[1]] = strings.Fields(strings.ReplaceAll(m[2], "'", "")) // as a shell would split it
+			}
+			command = ""
+			if m := healthLine.FindStringSubmatch(said.Text()); m != nil {
+				d.admin = m[1]
 			}
 			if m := urlLine.FindStringSubmatch(said.Text()); m != nil {
 				d.url = m[1]
 			} else if m := targetLine.FindStringSubmatch(said.Text()); m != nil && d.targets[m[2]] == "" {
 				d.targets[m[2]] = m[1]
-			} else if strings.HasPrefix(said.Text(), "Outcomes come on stdout") {
+			} else if strings.HasPrefix(said.Text(), "Outcomes are printed on stdout") {
 				close(ready)
 			}
 		}
 	}()
 	go func() {
 		defer close(d.outcomes)
-		for told := bufio.NewScanner(outRead); told.Scan(); {
-			d.outcomes <- told.Text()
+		for lines := bufio.NewScanner(outRead); lines.Scan(); {
+			d.outcomes <- lines.Text()
 		}
 	}()
 	code := -1
@@ -80,14 +94,14 @@ func startDev(t *testing.T) *devRun {
 	case code = <-ended:
 		t.Fatalf("dev ended with %d", code)
 	case <-time.After(20 * time.Second):
-		t.Fatal("dev does not say that it is ready")
+		t.Fatal("dev does not print that it is ready")
 	}
-	d.queue = d.url + "/123456789012/" + boxQueue
+	d.queue = d.url + "/123456789012/" + demo.QueueName
 	t.Setenv("AWS_ENDPOINT_URL", d.url)
 	return d
 }
 
-// next is the next outcome.
+// next waits for the next outcome.
 func (d *devRun) next() outcome.Data {
 	d.Helper()
 	select {
@@ -107,35 +121,39 @@ func TestDevAndSend(t *testing.T) {
 	d := startDev(t)
 	code, out, complaints := ran(t, "", "send", "--queue-url", d.queue, "--action=batch:TerminateJob",
 		"-p", "jobId="+d.targets["RUNNING"], "-p", "reason=a;b=c", "--id=one")
-	if code != exitDone || out != "sent one\n" || complaints != "" {
+	if code != exitDone || out != "sent one to "+d.queue+"\n" || !strings.Contains(complaints, "results topic") {
 		t.Fatalf("exit %d, stdout %q, stderr %q", code, out, complaints)
 	}
 	got := d.next()
 	if got.CommandID != "one" || got.Status != handlers.Cancelled || got.Targets[0].ID != d.targets["RUNNING"] {
 		t.Errorf("outcome %+v", got)
 	}
+	if first, second := d.says.get(); !strings.HasSuffix(first(), ", and the simulator ends with all of its state") || !strings.Contains(second, "nothing on AWS was touched") {
+		t.Errorf("the signals say %q, %q", first(), second)
+	}
 	if code := d.stop(); code != exitDone {
 		t.Errorf("dev ended with %d", code)
 	}
 }
 
-// What dev says to try works as it stands, for every service.
+// TestDevTries runs the commands that dev prints, for every service.
 func TestDevTries(t *testing.T) {
 	d := startDev(t)
+	t.Setenv("RESCIND_ADMIN_ADDR", d.admin)
 	services := map[string]bool{}
 	for action, flags := range d.tries {
 		code, out, complaints := ran(t, "", append([]string{"send", "--queue-url", d.queue, "--action", action}, flags...)...)
-		if code != exitDone {
-			t.Fatalf("%s: exit %d, stdout %q, stderr %q", action, code, out, complaints)
+		if code != exitDone || !strings.Contains(out, "\ncancelled  ") {
+			t.Fatalf("%s: exit %d, stdout %q, stderr %q, want its outcome", action, code, out, complaints)
 		}
 		got := d.next()
 		if verdict := got.Status.Verdict(); string(got.Action) != action || verdict != handlers.Stopped && verdict != handlers.Pending {
-			t.Errorf("%s %v came to %+v", action, flags, got)
+			t.Errorf("%s %v has outcome %+v", action, flags, got)
 		}
 		services[got.Action.Service()] = true
 	}
-	if len(services) != len(parts()) {
-		t.Errorf("targets of %v are shown, want those of %d services", services, len(parts()))
+	if len(services) != len(demo.Services()) {
+		t.Errorf("targets of %v are shown, want those of %d services", services, len(demo.Services()))
 	}
 }
 
@@ -154,7 +172,7 @@ not JSON
 	}
 	for _, line := range []string{"line 4: ", "line 5: ", "line 6: "} {
 		if !strings.Contains(complaints, line) {
-			t.Errorf("stderr does not tell of %s: %s", line, complaints)
+			t.Errorf("stderr does not mention %s: %s", line, complaints)
 		}
 	}
 	for range 2 {
@@ -168,7 +186,7 @@ func TestSendStopsWhereNothingAnswers(t *testing.T) {
 	d := startDev(t)
 	d.stop()
 	code, out, complaints := ran(t, `{"parameters":{"jobId":"x"}}`, "send", "--queue-url", d.queue, "-", "--action=batch:CancelJob")
-	if code != exitFailed || !strings.HasPrefix(out, "0 sent") || !strings.Contains(complaints, "AWS_ENDPOINT_URL") || !strings.Contains(complaints, "lines from 1 on") {
+	if code != exitFailed || !strings.HasPrefix(out, "0 sent") || !strings.Contains(complaints, "AWS_ENDPOINT_URL") || !strings.Contains(complaints, "not sent: 1 command (line 1)") {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, out, complaints)
 	}
 }

@@ -1,18 +1,22 @@
-// Command rescind cancels AWS work at fleet scale and tells the truth about what happened. It
-// is wiring alone: flags and environment, signals, and what people see. README.md says how
-// it is used, ARCHITECTURE.md how it works.
+// Command rescind cancels AWS work at fleet scale and reports truthfully what happened. This package
+// has one file for each subcommand: flags and environment, signals, and what is printed. Everything
+// else is in package worker and in internal/demo. README.md says how to use the command,
+// ARCHITECTURE.md how it works.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
 // Exit codes.
@@ -22,19 +26,20 @@ const (
 	exitMisused = 2
 )
 
-type cli struct {
-	Demo   demoCmd   `cmd:"" help:"Cancel a fleet on AWS in a box and show what became of it. Needs nothing, ends by itself."`
-	Dev    devCmd    `cmd:"" help:"Run the worker on an AWS endpoint of its own that the aws CLI can talk to; outcomes on stdout."`
-	Sim    simCmd    `cmd:"" help:"Serve AWS in a box alone, on a port, for compose files and other people's tests."`
-	Worker workerCmd `cmd:"" help:"Run the worker on AWS, or on whatever AWS_ENDPOINT_URL names."`
-	Send   sendCmd   `cmd:"" help:"Put commands on the queue: from flags, or JSON lines from a file or stdin."`
-	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
-}
+// services are what commands can stop, in help texts.
+const services = "Batch jobs, EMR steps, FSx data repository tasks, IoT jobs and job executions, Step Functions and SWF workflow executions"
 
-// streams are what a command reads and writes; tests give their own.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
+type cli struct {
+	Demo   demoCmd   `cmd:"" help:"Cancel a fleet of targets on an AWS simulator and report the outcomes. Needs nothing, exits by itself."`
+	Dev    devCmd    `cmd:"" help:"Run a worker on an embedded AWS simulator that the aws CLI can talk to; print outcomes on stdout."`
+	Sim    simCmd    `cmd:"" help:"Serve the AWS simulator alone, on a port, for compose files and tests."`
+	Worker workerCmd `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
+	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
+	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
+
+	Completion  completionCmd `cmd:"" help:"Print a script that makes bash, zsh or fish complete rescind's commands and flags."`
+	Version     versionCmd    `cmd:"" help:"Print version, commit and Go of this binary."`
+	VersionFlag versionFlag   `name:"version" help:"Print version, commit and Go of this binary, and exit."`
 }
 
 func main() {
@@ -44,22 +49,62 @@ func main() {
 	os.Exit(code)
 }
 
-// signals returns a context that ends at the first SIGINT or SIGTERM. The second one exits at
-// once: what was under way comes back from the queue.
+// signals returns a context that ends at the first SIGINT or SIGTERM. The second signal exits at once. At
+// a terminal the first one says what is being finished, and the second always what becomes of the
+// rest; the subcommand knows both and sets them with onStop.
 func signals() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
+	says := &stopWords{}
+	says.set(func() string { return "stopping" }, "")
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), stopWordsKey{}, says))
 	received := make(chan os.Signal, 2)
 	signal.Notify(received, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-received
+		if terminalWidth(os.Stderr) > 0 {
+			first, _ := says.get()
+			fmt.Fprintln(os.Stderr) // after the terminal's ^C
+			say(os.Stderr, "rescind: "+first()+"; a second Ctrl-C exits at once.")
+		}
 		cancel()
 		<-received
+		_, second := says.get()
+		say(os.Stderr, strings.TrimSpace("rescind: stopped at once. "+second))
 		os.Exit(exitFailed)
 	}()
 	return ctx, cancel
 }
 
-// misuse is an error in how the command was called.
+// stopWords is what the first signal and the second one say.
+type stopWords struct {
+	mu     sync.Mutex
+	first  func() string
+	second string
+}
+
+func (w *stopWords) get() (first func() string, second string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.first, w.second
+}
+
+func (w *stopWords) set(first func() string, second string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.first, w.second = first, second
+}
+
+type stopWordsKey struct{}
+
+// onStop sets what is said when ctx, or the context that it derives from, is ended by a signal: first, a clause
+// that says what is being finished; second, a sentence that says what becomes of the rest if it is not.
+// It may be called again as the command goes on.
+func onStop(ctx context.Context, first func() string, second string) {
+	if says, ok := ctx.Value(stopWordsKey{}).(*stopWords); ok {
+		says.set(first, second)
+	}
+}
+
+// misuse is an error in the command line or the environment; the exit code is then 2.
 type misuse struct{ error }
 
 func (m misuse) Unwrap() error { return m.error }
@@ -68,8 +113,13 @@ func misused(format string, args ...any) error { return misuse{fmt.Errorf(format
 
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, s streams) (code int) {
+	s = s.safe()
+	if len(args) == 0 { // misuse, which the whole help answers; a script whose variable is empty must not go on
+		run(ctx, []string{"--help"}, streams{s.in, s.err, s.err})
+		return exitMisused
+	}
 	defer func() {
-		// Kong leaves by Exit after --help; this brings it back here.
+		// After --help Kong calls Exit, which panics with the code.
 		switch left := recover().(type) {
 		case nil:
 		case exit:
@@ -78,35 +128,70 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 			panic(left)
 		}
 	}()
-	parser, err := kong.New(&cli{},
+	parser, err := newParser(ctx, s)
+	if err != nil {
+		panic(err) // cli has a wrong tag
+	}
+	if args[0] == completeWords {
+		for _, each := range completions(parser.Model, args[1:]) {
+			fmt.Fprintln(s.out, each)
+		}
+		return exitDone
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(s.err, "rescind: %v\nTry \"rescind %s--help\".\n", err, subcommandOf(err))
+		return exitMisused
+	}
+	err = parsed.Run()
+	if err == nil {
+		return exitDone
+	}
+	complain(s, err.Error())
+	if errors.As(err, new(misuse)) {
+		return exitMisused
+	}
+	return exitFailed
+}
+
+// complain says for people what is wrong. A line that begins with spaces is a command to paste: it is left to the
+// terminal to wrap it, which then copies it whole, and an empty line parts it from what is said next.
+func complain(s streams, text string) {
+	for i, line := range strings.Split(text, "\n") {
+		if i == 0 {
+			line = "rescind: " + line
+		}
+		if strings.HasPrefix(line, "  ") {
+			fmt.Fprint(screenOf(s.err), trouble.Clean(line, maxSaid)+"\n\n")
+		} else {
+			say(s.err, line)
+		}
+	}
+}
+
+// subcommandOf returns the subcommand that a command line was for that Kong refused, and a space; "" if it named
+// none.
+func subcommandOf(err error) string {
+	var refused *kong.ParseError
+	if errors.As(err, &refused) && refused.Context.Selected() != nil {
+		return refused.Context.Selected().Name + " "
+	}
+	return ""
+}
+
+// newParser returns the parser of the command line.
+func newParser(ctx context.Context, s streams) (*kong.Kong, error) {
+	return kong.New(&cli{},
 		kong.Name("rescind"),
-		kong.Description("Event-driven cancellation of AWS work: fast up to the quota, honest in every status."),
+		kong.Description(`Cancels AWS work at fleet scale, within AWS's quotas, and reports truthfully what happened. It stops `+services+`.`),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 	)
-	if err != nil {
-		panic(err) // the command line's own definition is wrong
-	}
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		fmt.Fprintf(s.err, "rescind: %v\nTry \"rescind --help\", or \"rescind COMMAND --help\".\n", err)
-		return exitMisused
-	}
-	err = parsed.Run()
-	var bad misuse
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &bad):
-		fmt.Fprintf(s.err, "rescind: %v\n", err)
-		return exitMisused
-	}
-	fmt.Fprintf(s.err, "rescind: %v\n", err)
-	return exitFailed
 }
 
-// exit carries a code out of Kong.
+// exit is what Kong's Exit panics with: the exit code.
 type exit int

@@ -20,8 +20,8 @@ func ran(t *testing.T, in string, args ...string) (code int, out, complaints str
 	return code, stdout.String(), stderr.String()
 }
 
-// nowhere is an environment in which nothing is set that a command could go by.
-func nowhere(t *testing.T) {
+// unconfigured sets an environment with credentials and a region, and nothing else for rescind.
+func unconfigured(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"RESCIND_QUEUE_URL", "RESCIND_RESULTS_TOPIC_ARN", "AWS_ENDPOINT_URL", "AWS_PROFILE"} {
 		t.Setenv(name, "")
@@ -47,7 +47,7 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 		{"an unknown flag", nil, []string{"demo", "--fast"}, "--fast"},
 		{"no targets", nil, []string{"demo", "--targets", "0"}, "--targets must be"},
 		{"a negative fleet", nil, []string{"dev", "--jobs=-1"}, "--jobs must be"},
-		{"a negative fleet in a box", nil, []string{"sim", "--jobs=-1"}, "--jobs must be"},
+		{"a negative fleet for sim", nil, []string{"sim", "--jobs=-1"}, "--jobs must be"},
 		{"a negative latency", nil, []string{"sim", "--latency=-1s"}, "--latency must"},
 		{"a worker without a queue", nil, []string{"worker"}, "RESCIND_QUEUE_URL"},
 		{"a worker without a topic", nil, []string{"worker", queue}, "RESCIND_RESULTS_TOPIC_ARN"},
@@ -62,7 +62,7 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			nowhere(t)
+			unconfigured(t)
 			if row.env != nil {
 				t.Setenv(row.env[0], row.env[1])
 			}
@@ -71,15 +71,6 @@ func TestMisuseSaysWhatToDo(t *testing.T) {
 				t.Errorf("exit %d, stdout %q, stderr %q: want exit 2 and %q", code, out, complaints, row.says)
 			}
 		})
-	}
-}
-
-func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"demo", "--help"}, {"dev", "--help"}, {"sim", "--help"}, {"worker", "--help"}, {"send", "--help"}} {
-		code, out, complaints := ran(t, "", args...)
-		if code != exitDone || !strings.Contains(out, "Usage: rescind") || complaints != "" {
-			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, code, out, complaints)
-		}
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 )
 
 // TestNoSuchCommand is also why the test binary contains the program. The tests of processes run
-// what go build makes, of which go test knows nothing: without a test that calls run, it would
-// take their results from its cache after the program has changed.
+// what go build makes, which go test does not know: without a test that calls run, it would use cached
+// results after the program has changed.
 func TestNoSuchCommand(t *testing.T) {
 	var out, err bytes.Buffer
 	code := run(t.Context(), []string{"cancel"}, streams{strings.NewReader(""), &out, &err})

@@ -13,16 +13,16 @@ import (
 
 // schemaCmd is `rescind schema`.
 type schemaCmd struct {
-	Of string `arg:"" name:"command|outcome" optional:"" enum:"command,outcome" default:"command" help:"Which of the two; command by default."`
+	Of string `arg:"" name:"command|outcome" optional:"" enum:"command,outcome" default:"command" help:"The schema to print; command by default."`
 }
 
-// Run prints the JSON Schema of commands, by all actions that this binary knows, or of outcomes.
+// Run prints the JSON Schema of commands, with all actions of this binary, or of outcomes.
 func (c *schemaCmd) Run(s streams) error {
 	text := outcome.Schema()
 	if c.Of == "command" {
 		var all []handlers.Handler
 		for _, service := range worker.Services() {
-			all = append(all, service(func(handlers.Place) aws.Config { return aws.Config{} })...)
+			all = append(all, service(func(handlers.Location) aws.Config { return aws.Config{} })...)
 		}
 		text = command.Schema(all)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,103 +9,168 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/rescindhq/rescind/worker/command"
 )
 
 type sendCmd struct {
-	File string `arg:"" optional:"" help:"JSON lines, a command each; - is stdin. Without it, one command is made from the flags."`
+	File string `arg:"" optional:"" help:"File of commands: JSON lines, a JSON array, or objects over several lines; - is stdin. Without it, the flags make one command."`
 
-	QueueURL    []string          `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queue to send to (of several, the first). Required."`
-	Action      string            `name:"action" help:"What to do, such as batch:CancelJob."`
-	Param       map[string]string `name:"param" short:"p" mapsep:"none" placeholder:"NAME=VALUE" help:"A parameter of the action; may be repeated. Text where the API takes a string, else JSON."`
-	ID          string            `name:"id" help:"Idempotency key (default: a new one). The same id again repeats the outcome, not the call."`
-	Account     string            `name:"account" help:"Account to act in (default: the worker's own)."`
-	Region      string            `name:"region" help:"Region to act in (default: the worker's own)."`
-	Reason      string            `name:"reason" help:"Why; it stands in AWS's own records where the API takes a reason."`
-	RequestedBy string            `name:"requested-by" help:"Who asks."`
-	Campaign    string            `name:"campaign" help:"Name for commands sent together."`
-	ExpiresIn   time.Duration     `name:"expires-in" help:"No cancelling call begins after this time."`
-	DryRun      bool              `name:"dry-run" help:"Say what would be called; call nothing."`
-	JSON        bool              `name:"json" help:"Print one JSON value on stdout."`
+	QueueURL    []string          `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queue to send to; if several are named, the first. Required."`
+	Action      string            `name:"action" help:"Action, such as batch:CancelJob; all of them are listed above."`
+	Param       map[string]string `name:"param" short:"p" mapsep:"none" placeholder:"NAME=VALUE" help:"Parameter of the action; may be repeated. The value is JSON, unless the API takes a string."`
+	ID          string            `name:"id" help:"Idempotency key (default: a new one). A command with a known id repeats the outcome and makes no call."`
+	Account     string            `name:"account" help:"Account of the targets (default: that of an ARN in the parameters, else the worker's own)."`
+	Region      string            `name:"region" help:"Region of the targets (default: that of an ARN in the parameters, else the worker's own)."`
+	Reason      string            `name:"reason" help:"Why. AWS records it too if the API takes a reason."`
+	RequestedBy string            `name:"requested-by" help:"Who requests it."`
+	Campaign    string            `name:"campaign" help:"Name of a set of commands that belong together."`
+	ExpiresIn   time.Duration     `name:"expires-in" help:"Time, such as 10m, after which no cancelling call begins."`
+	Confirm     string            `name:"confirm" help:"How long to look for proof that it stopped, such as 10m; 0s is not at all (default: the worker's)."`
+	Escalate    string            `name:"escalate" help:"How long after AWS accepted it to take the stronger action, such as 2m (default: never)."`
+	DryRun      bool              `name:"dry-run" help:"Preview: read each target and predict what a cancel would come to, but cancel nothing."`
+	JSON        bool              `name:"json" help:"Print one JSON value on stdout, with every id and what became of it, also where sending fails."`
+
+	Wait    bool          `name:"wait" help:"Print the outcome of each command, and end when all have one."`
+	WaitFor time.Duration `name:"wait-for" help:"How long --wait waits at most, counted from when all are sent (default: 10m, and the longest confirm of the commands)."`
+	Ledger  string        `name:"ledger" env:"RESCIND_LEDGER" help:"Where --wait finds outcomes: dynamodb:TABLE is read; otherwise the worker is asked, at --admin-addr."`
+	Admin   string        `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of the worker that --wait asks, unless --ledger names a table."`
 }
 
-// Help is what "rescind send --help" says besides the flags.
+// Help is printed by "rescind send --help" above the flags.
 func (*sendCmd) Help() string {
-	return `Examples:
-  rescind send --action batch:CancelJob -p jobId=1d828f65-7a4d-42e8-996d-3b900ed59dc4 --reason "over budget"
-  rescind send commands.jsonl --campaign over-budget
-  make-commands | rescind send -
+	return `Puts commands on the worker's queue. Actions:
+  ` + strings.Join(actionNames(), "\n  ") + `
 
-Flags fill what a line leaves out. Every command is checked before it is sent; what breaks a rule is
-counted and told, and the rest is sent. A line without an id is given a new one: to be able to send
-a file again without doing anything twice, give each line its own.
+Flags are the defaults for members that a command in the input leaves out. All of the input is read
+and checked before any of it is sent. Invalid commands are not sent; they are printed on stderr with
+their line, and the others are sent. If two commands have one id and differ, or the input as a whole
+is not JSON, nothing is sent. A command without an id is given a new one. To be able to send a file
+again without running a command twice, give each an id.
 
-Exit codes: 0 all were sent, 1 some were not, 2 misused.`
+Outcomes are published to the results topic. --wait prints those of its own commands, a line each:
+status, id, target, and why or in which state. With confirm, an outcome comes when the target has stopped,
+or the time to look for that is over. --wait reads the ledger's table, or asks the worker if that keeps
+its ledger in a file.
+
+Exit codes: 0 all were sent (with --wait: and stopped, or accepted by AWS; with --dry-run --wait: and
+previewed), 1 some were not, 2 misused.`
 }
 
-// lineMost is the longest line read: a command of the largest size, and room for blanks.
-const lineMost = 2 * command.MaxBytes
-
-// Run sends.
+// Run sends the commands, prints how many were sent and, if asked to, waits for their outcomes.
 func (c *sendCmd) Run(ctx context.Context, s streams) error {
+	r := &sendReport{}
+	err := c.run(ctx, s, r)
+	if c.JSON {
+		if err != nil {
+			r.Error = err.Error()
+		}
+		err = errors.Join(err, printJSON(s.out, r.counted()))
+	}
+	return err
+}
+
+func (c *sendCmd) run(ctx context.Context, s streams, r *sendReport) error {
 	if len(c.QueueURL) == 0 {
 		return errNoQueue
 	}
-	in, closeIn, err := c.open(s)
-	if err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
-	defer closeIn()
+	r.Queue = c.QueueURL[0]
 	cfg, err := awsConfig(ctx)
 	if err != nil {
 		return err
 	}
-	cfg.Retryer = func() aws.Retryer { return retry.AddWithMaxAttempts(retry.NewStandard(), sendTries) }
-	sending, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	out := newSender(sending, stop, sqs.NewFromConfig(cfg), c.QueueURL[0], cfg.Region, c)
-	if c.File == "" {
-		err = out.all(sending, lines(sending, in))
-		return errors.Join(err, out.tellOne(s, c.JSON))
+	onStop(ctx, func() string { return "stopping; nothing has been sent yet" }, "Nothing was sent.")
+	input, err := c.read(ctx, s)
+	if err != nil {
+		return err
 	}
-	stopProgress := out.progress(s)
-	err = out.all(sending, lines(sending, in))
-	stopProgress()
-	return errors.Join(err, out.tell(s, c.JSON))
+	r.flags = c.File == ""
+	if err := newChecker(r.Queue, cfg.Region, c).all(input, r); err != nil {
+		return err
+	}
+	if err := r.invalid(); err != nil {
+		return err
+	}
+	var from outcomes
+	if c.Wait {
+		if from, err = c.outcomes(ctx, cfg, r); err != nil {
+			return fmt.Errorf("nothing was sent, since --wait could not follow it: %w", err)
+		}
+		defer func() { _ = from.close() }() // nothing was written
+	}
+	err = sendAll(ctx, sqs.NewFromConfig(cfg), s, r)
+	if !c.JSON {
+		r.print(s, c)
+	}
+	if err = errors.Join(err, r.err()); c.Wait {
+		err = errors.Join(err, c.wait(ctx, s, from, r))
+	}
+	return err
 }
 
-// open opens where the commands come from: one line of nothing where flags say it all.
-func (c *sendCmd) open(s streams) (in io.Reader, closeIn func(), err error) {
+// check checks the rules that Kong does not know.
+func (c *sendCmd) check() error {
 	switch {
 	case c.ExpiresIn < 0:
-		return nil, nil, misused("--expires-in must be above 0, not %s", c.ExpiresIn)
+		return misused("--expires-in must be above 0, not %s", c.ExpiresIn)
+	case c.WaitFor < 0:
+		return misused("--wait-for must be above 0, not %s", c.WaitFor)
 	case c.File == "" && c.Action == "":
-		return nil, nil, misused("nothing to send: name a file of JSON lines, - for stdin, or --action and -p")
-	case c.File == "":
-		return strings.NewReader("{}\n"), func() {}, nil
-	case c.ID != "":
-		return nil, nil, misused("--id names one command: it does not go with JSON lines, which bring their own ids")
-	case c.File == "-":
-		return s.in, func() {}, nil
+		return misused("nothing to send: name a file of commands, - for stdin, or --action and -p")
+	case c.File != "" && c.ID != "":
+		return misused("--id names one command: in a file or on stdin, put the ids into the commands")
 	}
-	f, err := os.Open(c.File)
-	if err != nil {
-		return nil, nil, misused("opening the commands: %w", err)
-	}
-	return f, func() { _ = f.Close() }, nil
+	return nil
 }
 
-// members are those that the flags fill where a line leaves them out, parameters aside.
+// read reads the input: an empty command if the flags make the only one. An interrupt does not wait for a
+// read, which then ends by itself.
+func (c *sendCmd) read(ctx context.Context, s streams) ([]byte, error) {
+	from := s.in
+	switch c.File {
+	case "":
+		return []byte("{}"), nil
+	case "-":
+	default:
+		f, err := os.Open(c.File)
+		if err != nil {
+			return nil, misused("opening the commands: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		from = f
+	}
+	type result struct {
+		input []byte
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		input, err := io.ReadAll(io.LimitReader(from, maxInput+1))
+		done <- result{input, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, errors.New("interrupted while reading the commands; nothing was sent")
+	case r := <-done:
+		switch {
+		case r.err != nil:
+			return nil, fmt.Errorf("reading the commands: %w; nothing was sent", r.err)
+		case len(r.input) > maxInput:
+			return nil, misused("the input is larger than %d MiB: split it; nothing was sent", maxInput>>20)
+		}
+		return r.input, nil
+	}
+}
+
+// members returns the members of a command that are set by flags, without the parameters.
 func (c *sendCmd) members() map[string]any {
 	m := map[string]any{}
 	for name, value := range map[string]string{
 		"id": c.ID, "action": c.Action, "account": c.Account, "region": c.Region,
-		"reason": c.Reason, "requestedBy": c.RequestedBy, "campaign": c.Campaign,
+		"reason": c.Reason, "requestedBy": c.RequestedBy, "campaign": c.Campaign, "confirm": c.Confirm, "escalate": c.Escalate,
 	} {
 		if value != "" {
 			m[name] = value
@@ -119,46 +183,7 @@ func (c *sendCmd) members() map[string]any {
 		m["dryRun"] = true
 	}
 	if c.File == "" {
-		m["parameters"] = jsontext.Value("{}") // so that what is missing is told by its own name
+		m["parameters"] = jsontext.Value("{}") // so that a missing parameter is reported by its name
 	}
 	return m
-}
-
-// line is one line of input, counted from 1, or why there are no more.
-type line struct {
-	number int
-	text   string
-	err    error
-}
-
-// lines reads lines in a goroutine of its own, so that waiting for input does not hold up an
-// interrupt; where ctx ends first, the goroutine stays until the input answers.
-func lines(ctx context.Context, in io.Reader) <-chan line {
-	read := make(chan line)
-	go func() {
-		defer close(read)
-		scanner := bufio.NewScanner(in)
-		scanner.Buffer(nil, lineMost)
-		give := func(l line) bool {
-			select {
-			case read <- l:
-				return true
-			case <-ctx.Done():
-				return false
-			}
-		}
-		number := 0
-		for scanner.Scan() {
-			number++
-			if text := strings.TrimSpace(scanner.Text()); text != "" && !give(line{number: number, text: text}) {
-				return
-			}
-		}
-		if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-			give(line{err: fmt.Errorf("line %d is longer than %d bytes; it and what follows it were not sent", number+1, lineMost)})
-		} else if err != nil {
-			give(line{err: fmt.Errorf("reading line %d: %w; it and what follows it were not sent", number+1, err)})
-		}
-	}()
-	return read
 }

@@ -5,199 +5,280 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/command"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
 	"github.com/rescindhq/rescind/worker/ledger/dynamo"
+	"github.com/rescindhq/rescind/worker/preflight"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
-type workerCmd struct {
-	QueueURL    []string      `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Standard queues of commands, comma separated, first served first. Required."`
-	Topic       string        `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to. Required."`
-	DLQ         string        `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Where the unreadable is buried (default: the queue's own redrive target)."`
-	Ledger      string        `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH, for one worker on the queue, or dynamodb:TABLE, for any number."`
-	Name        string        `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment, in the source of its outcomes."`
-	Regions     []string      `name:"regions" env:"RESCIND_REGIONS" help:"Regions that commands may name (default: the worker's own)."`
-	Role        string        `name:"role" env:"RESCIND_ROLE" help:"Role for other accounts, such as arn:aws:iam::{account}:role/NAME (default: none, other accounts are denied)."`
-	MaxInFlight int           `name:"max-in-flight" env:"RESCIND_MAX_IN_FLIGHT" default:"5000" help:"Messages held at once."`
-	Quotas      string        `name:"quotas" env:"RESCIND_QUOTAS" help:"service:Operation=rate/burst in calls a second, comma separated; service:* for all of a service."`
-	Patience    time.Duration `name:"patience" env:"RESCIND_PATIENCE" default:"5m" help:"How long throttling or an outage may hold a command here before its message is released."`
-	GiveUp      time.Duration `name:"give-up" env:"RESCIND_GIVE_UP" help:"Age of a message at which its command ends (default: retention less a day, or half of it if under two days)."`
-	MinReceives int           `name:"min-receives" env:"RESCIND_MIN_RECEIVES" default:"100" help:"Least maxReceiveCount of a queue that is accepted."`
-	Drain       time.Duration `name:"drain" env:"RESCIND_DRAIN" default:"25s" help:"Time to finish after the first signal."`
-	Admin       string        `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of /healthz, /readyz, /metrics and /debug/pprof."`
-	LogLevel    string        `name:"log-level" env:"RESCIND_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
-	LogFormat   string        `name:"log-format" env:"RESCIND_LOG_FORMAT" enum:"json,console,auto" default:"auto" help:"json or console (default: by terminal)."`
+// secondStop is what the second signal says of commands.
+const secondStop = "Nothing on a queue is lost: what was not settled is delivered again."
 
-	// Not built yet: set, they stop the worker, so that nobody relies on what is not there.
+// stopping says what a worker that stops has to finish, with n messages in flight, and how long that may take.
+func stopping(n int, drain time.Duration) string {
+	if n == 0 {
+		return "stopping; no message is held here"
+	}
+	return fmt.Sprintf("stopping; finishing or releasing %s that the worker holds, within %s", count(n, "message"), drain)
+}
+
+var (
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"json", "console", "auto"}
+)
+
+// Values are checked by options, and not by Kong, which would say the first fault alone.
+type workerCmd struct {
+	QueueURL    []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Standard queues of commands, comma separated, first served first. Required."`
+	Topic       string   `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to. Required."`
+	DLQ         string   `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Queue for messages that cannot be run (default: the queue's own redrive target)."`
+	Ledger      string   `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH for a single worker, or dynamodb:TABLE for any number of workers on the queue."`
+	Name        string   `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment; part of the source of its outcomes."`
+	Regions     []string `name:"regions" env:"RESCIND_REGIONS" help:"Regions that commands may name (default: the worker's own)."`
+	Role        string   `name:"role" env:"RESCIND_ROLE" help:"Role for other accounts, such as arn:aws:iam::{account}:role/NAME (default: none, other accounts are denied)."`
+	MaxInFlight string   `name:"max-in-flight" env:"RESCIND_MAX_IN_FLIGHT" default:"5000" help:"Maximum number of messages received and not yet settled."`
+	Quotas      string   `name:"quotas" env:"RESCIND_QUOTAS" help:"service:Operation=rate/burst (calls a second, bucket size), comma separated; service:* for a whole service."`
+	Confirm     string   `name:"confirm" env:"RESCIND_CONFIRM" default:"0s" help:"How long to look for proof that what AWS accepted has stopped, where a command does not say (12h at most)."`
+	Patience    string   `name:"patience" env:"RESCIND_PATIENCE" default:"5m" help:"How long the worker waits for a throttled or unavailable API before it defers a message."`
+	GiveUp      string   `name:"give-up" env:"RESCIND_GIVE_UP" default:"72h" help:"Age, counted from when a command was first sent, at which it ends as failed, or as accepted if AWS accepted it."`
+	Drain       string   `name:"drain" env:"RESCIND_DRAIN" default:"25s" help:"Time to finish work in progress after the first signal."`
+	Admin       string   `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of /healthz, /readyz, /ended, /metrics and /debug/pprof."`
+	LogLevel    string   `name:"log-level" env:"RESCIND_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	LogFormat   string   `name:"log-format" env:"RESCIND_LOG_FORMAT" default:"auto" help:"json or console (default: by terminal)."`
+
+	// Not built yet. If one is set the worker does not start, so that nobody relies on it.
 	StateQueue string `hidden:"" name:"state-queue-url" env:"RESCIND_STATE_QUEUE_URL"`
 	Policy     string `hidden:"" name:"policy" env:"RESCIND_POLICY"`
-	Confirm    string `hidden:"" name:"confirm" env:"RESCIND_CONFIRM"`
 	Token      string `hidden:"" name:"admin-token" env:"RESCIND_ADMIN_TOKEN"`
 }
 
+// Help is printed by "rescind worker --help" above the flags.
+func (*workerCmd) Help() string {
+	return `Receives commands, runs each against AWS within its API quotas, publishes one outcome for each, and runs until
+SIGTERM or Ctrl-C: what is under way then finishes and is reported, and the rest is visible on the queue at once. A
+second signal exits at once, and no command is lost. With a setting that cannot be meant it says what to do, and
+receives nothing.
+
+Exit codes: 0 stopped by a signal, 1 it could not start or go on, 2 misused.`
+}
+
 func (c *workerCmd) Run(ctx context.Context, s streams) error {
-	quotas, err := c.check()
-	if err != nil {
-		return err
-	}
-	worker.TuneMemory(c.MaxInFlight)
 	log := newLogger(s, c.LogLevel, c.LogFormat)
 	defer func() { _ = log.Sync() }() // stderr cannot always be synced
-	warnUnknownVariables(log, os.Environ())
+	onStop(ctx, func() string { return "stopping; nothing has been received yet" }, secondStop)
+	r, err := c.start(ctx, log)
+	if err == nil {
+		onStop(ctx, func() string {
+			return stopping(r.worker.Held(), r.drain)
+		}, secondStop)
+		err = r.worker.Run(ctx)
+		return errors.Join(err, r.admin.close(), r.ledger.Close())
+	}
+	say := func(text string) { log.Error(trouble.Clean(strings.ReplaceAll(text, "\n  ", " "), faultMost)) }
+	if c.LogFormat == "console" || c.LogFormat != "json" && terminalWidth(s.err) > 0 {
+		say = func(text string) { complain(s, text) } // for people
+	}
+	code := exitFailed
+	for _, fault := range faultsOf(err) {
+		if errors.As(fault, new(misuse)) || errors.As(fault, new(*preflight.SettingError)) {
+			code = exitMisused
+		}
+		say(fault.Error())
+	}
+	say("the worker has not started and has received nothing")
+	panic(exit(code)) // as Kong leaves: it has been said
+}
+
+// faultMost bounds what is logged of a fault, in bytes: how to make a table takes 800.
+const faultMost = 2000
+
+// faultsOf are the errors that others join, in their order.
+func faultsOf(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is wrapped is one fault
+	if !ok {
+		return []error{err}
+	}
+	for _, each := range joined.Unwrap() {
+		all = append(all, faultsOf(each)...)
+	}
+	return all
+}
+
+// running is what a worker's process is made of.
+type running struct {
+	worker *worker.Worker
+	ledger ledger.Ledger
+	admin  *admin
+	drain  time.Duration
+}
+
+// start makes a worker, or finds all that is wrong with what it was given. Its error joins the faults.
+func (c *workerCmd) start(ctx context.Context, log *zap.Logger) (*running, error) {
+	o, faults := c.options()
+	note := func(err error) bool {
+		if err != nil {
+			faults = append(faults, err)
+		}
+		return err == nil
+	}
 	cfg, err := awsConfig(ctx)
-	if err != nil {
-		return err
+	if !note(err) {
+		cfg = aws.Config{} // AWS cannot be asked: only the options are looked at
 	}
-	book, err := openLedger(ctx, cfg, c.Ledger, log)
-	if err != nil {
-		return err
+	listener, err := listenAdmin(ctx, c.Admin)
+	if note(err) {
+		defer func() {
+			if len(faults) > 0 {
+				_ = listener.Close() // nobody has connected
+			}
+		}()
 	}
-	w, err := worker.New(ctx, worker.Options{
-		Name: c.Name, QueueURLs: c.QueueURL, TopicARN: c.Topic, DeadLetterURL: c.DLQ, Ledger: book,
-		Regions: c.Regions, Role: c.Role, MaxInFlight: c.MaxInFlight, Quotas: quotas,
-		Patience: c.Patience, GiveUp: c.GiveUp, MinReceives: c.MinReceives, Drain: c.Drain,
-		AWS: cfg, Log: log,
-	})
-	if err != nil {
-		return errors.Join(err, book.Close())
+	records, err := openLedger(ctx, cfg, c.Ledger, log)
+	note(err)
+	o.AWS, o.Log, o.Ledger = cfg, log, records
+	var w *worker.Worker
+	if len(faults) > 0 {
+		note(worker.Check(ctx, o))
+	} else {
+		worker.TuneMemory(o.MaxInFlight)
+		w, err = worker.New(ctx, o)
+		note(err)
 	}
-	admin, err := serveAdmin(ctx, c.Admin, w, log)
-	if err != nil {
-		return errors.Join(err, book.Close())
+	if len(faults) > 0 {
+		if records != nil {
+			note(records.Close())
+		}
+		return nil, errors.Join(faults...)
 	}
-	err = w.Run(ctx)
-	return errors.Join(err, admin.close(), book.Close())
+	return &running{w, records, serveAdminOn(listener, w, log), o.Drain}, nil
 }
 
-// check holds the flags to the rules that Kong does not know.
-func (c *workerCmd) check() (worker.Quotas, error) {
-	if len(c.QueueURL) == 0 {
-		return nil, errNoQueue
+// nameForm is what a deployment's name may be: part of the name of its sessions in other accounts, which have up to 64
+// of these characters ("AssumeRole", STS API Reference).
+var nameForm = regexp.MustCompile(`^[\w+=,.@-]{1,56}$`)
+
+// options checks what was given by itself, and returns everything that is wrong with it. Queues, topic, regions and
+// role are checked by [worker.Check].
+func (c *workerCmd) options() (o worker.Options, faults []error) {
+	faults = unknownVariables(os.Environ())
+	wrong := func(format string, args ...any) { faults = append(faults, misused(format, args...)) }
+	o = worker.Options{
+		Name: c.Name, QueueURLs: trimmed(c.QueueURL), TopicARN: strings.TrimSpace(c.Topic), DeadLetterURL: strings.TrimSpace(c.DLQ),
+		LedgerName: c.Ledger, Regions: trimmed(c.Regions), Role: c.Role,
 	}
-	if c.Topic == "" {
-		return nil, misused("no results topic: set RESCIND_RESULTS_TOPIC_ARN, or --results-topic-arn, to the ARN of an SNS topic")
-	}
-	for name, value := range map[string]string{
-		"RESCIND_STATE_QUEUE_URL": c.StateQueue, "RESCIND_POLICY": c.Policy, "RESCIND_ADMIN_TOKEN": c.Token,
+	for _, each := range []struct{ name, value string }{
+		{"RESCIND_STATE_QUEUE_URL", c.StateQueue}, {"RESCIND_POLICY", c.Policy}, {"RESCIND_ADMIN_TOKEN", c.Token},
 	} {
-		if value != "" {
-			return nil, misused("%s is set, but what it asks for is not built yet: unset it", name)
+		if each.value != "" {
+			wrong("%s is set, but what it asks for is not built yet: unset it", each.name)
 		}
 	}
-	if c.Confirm != "" {
-		if d, err := time.ParseDuration(c.Confirm); err != nil || d != 0 {
-			return nil, misused("RESCIND_CONFIRM is %q, but confirmation is not built yet: unset it, or set it to 0s", c.Confirm)
+	if !nameForm.MatchString(c.Name) {
+		wrong("RESCIND_NAME must be up to 56 letters, digits and characters of _+=,.@-, not %q", c.Name)
+	}
+	var err error
+	if o.Quotas, err = worker.ParseQuotas(c.Quotas); err != nil {
+		for _, each := range faultsOf(err) {
+			wrong("RESCIND_QUOTAS: %w", each)
 		}
 	}
-	quotas, err := worker.ParseQuotas(c.Quotas)
-	if err != nil {
-		return nil, misused("RESCIND_QUOTAS: %w", err)
-	}
-	for name, d := range map[string]time.Duration{"RESCIND_PATIENCE": c.Patience, "RESCIND_DRAIN": c.Drain} {
-		if d <= 0 {
-			return nil, misused("%s must be above 0, not %s", name, d)
+	for _, each := range []struct {
+		name, value, example string
+		to                   *time.Duration
+	}{{"RESCIND_PATIENCE", c.Patience, "5m", &o.Patience}, {"RESCIND_GIVE_UP", c.GiveUp, "72h", &o.GiveUp}, {"RESCIND_DRAIN", c.Drain, "25s", &o.Drain}} {
+		if *each.to, err = time.ParseDuration(each.value); err != nil || *each.to <= 0 {
+			wrong("%s must be a time above 0 with a unit (s, m, h), such as %s, not %q", each.name, each.example, each.value)
 		}
 	}
-	if c.GiveUp < 0 {
-		return nil, misused("RESCIND_GIVE_UP must not be negative, not %s", c.GiveUp)
+	if o.Confirm, err = time.ParseDuration(c.Confirm); err != nil || o.Confirm < 0 || o.Confirm > 12*time.Hour {
+		wrong("RESCIND_CONFIRM must be a time from 0s to 12h with a unit (s, m, h), such as 10m, not %q", c.Confirm)
 	}
-	if c.MaxInFlight < 1 {
-		return nil, misused("RESCIND_MAX_IN_FLIGHT must be at least 1, not %d", c.MaxInFlight)
+	if o.MaxInFlight, err = strconv.Atoi(c.MaxInFlight); err != nil || o.MaxInFlight < 1 {
+		wrong("RESCIND_MAX_IN_FLIGHT must be a whole number, at least 1, such as 5000, not %q", c.MaxInFlight)
 	}
-	if c.Role != "" && !strings.Contains(c.Role, "{account}") {
-		return nil, misused("RESCIND_ROLE must name the account as {account}, as in arn:aws:iam::{account}:role/rescind")
+	for _, each := range []struct {
+		name, value string
+		known       []string
+	}{{"RESCIND_LOG_LEVEL", c.LogLevel, logLevels}, {"RESCIND_LOG_FORMAT", c.LogFormat, logFormats}} {
+		if !slices.Contains(each.known, each.value) {
+			wrong("%s must be one of %s, not %q", each.name, strings.Join(each.known, ", "), each.value)
+		}
 	}
-	return quotas, nil
+	return o, faults
 }
 
+// trimmed are the values of a list, without spaces around them; empty ones are left out.
+func trimmed(list []string) (entries []string) {
+	for _, each := range list {
+		if each = strings.TrimSpace(each); each != "" {
+			entries = append(entries, each)
+		}
+	}
+	return entries
+}
+
+// tableName is the form of a DynamoDB table's name ("Naming rules", DynamoDB Developer Guide).
+var tableName = regexp.MustCompile(`^[\w.-]{3,255}$`)
+
+// openLedger opens a ledger. One in DynamoDB is nil, without an error, where AWS cannot be asked.
 func openLedger(ctx context.Context, cfg aws.Config, where string, log *zap.Logger) (ledger.Ledger, error) {
 	kind, rest, _ := strings.Cut(where, ":")
+	var opened ledger.Ledger
+	var err error
 	switch {
 	case kind == "bolt" && rest != "":
-		return bolt.Open(rest, bolt.Options{})
+		opened, err = bolt.Open(rest, bolt.Options{})
+	case kind == "dynamodb" && tableName.MatchString(rest):
+		if cfg.Region == "" {
+			return nil, nil
+		}
+		opened, err = dynamo.Open(ctx, cfg, rest, dynamo.Options{Log: log})
 	case kind == "dynamodb" && rest != "":
-		return dynamo.Open(ctx, cfg, rest, dynamo.Options{Log: log})
+		return nil, misused("RESCIND_LEDGER names the table %q, and a table's name has 3 to 255 letters, digits and characters of _.-", rest)
+	default:
+		return nil, misused("RESCIND_LEDGER must be bolt:PATH or dynamodb:TABLE, not %q", where)
 	}
-	return nil, misused("RESCIND_LEDGER must be bolt:PATH or dynamodb:TABLE, not %q", where)
-}
-
-// connections is how many idle connections to a box in this process are kept.
-const connections = 512
-
-// credentialsBound is how long AWS credentials may take to find: an instance's metadata
-// service answers in milliseconds, and the SDK tries one that is not there for some seconds.
-const credentialsBound = 10 * time.Second
-
-var errNoQueue = misused("no queue: set RESCIND_QUEUE_URL, or --queue-url, to the URL of an SQS queue")
-
-// awsConfig reads AWS_* variables and profiles as every AWS tool does, and looks for
-// credentials, so that their want is told before anything is tried.
-func awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(worker.HTTPClient()))
 	if err != nil {
-		return cfg, fmt.Errorf("reading the AWS configuration: %w", err)
+		return nil, fmt.Errorf("RESCIND_LEDGER: %w", err)
 	}
-	if cfg.Region == "" {
-		return cfg, misused("no AWS region: set AWS_REGION, or region in the profile")
-	}
-	ctx, cancel := context.WithTimeout(ctx, credentialsBound)
-	defer cancel()
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return cfg, misused("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is given (%w)", err)
-	}
-	return cfg, nil
+	return opened, nil
 }
 
-func newLogger(s streams, level, format string) *zap.Logger {
-	if format == "auto" {
-		format = "json"
-		if isTerminal(s.err) {
-			format = "console"
-		}
-	}
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		parsed = zapcore.InfoLevel
-	}
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.EncodeTime = zapcore.ISO8601TimeEncoder
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if format == "console" {
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(s.err)), parsed))
-}
+// serviceLink matches the variables that Kubernetes sets in every container for a Service named
+// rescind or rescind-…; they are not meant for the worker ("Environment variables", Kubernetes
+// documentation on Services).
+var serviceLink = regexp.MustCompile(`^RESCIND_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// warnUnknownVariables tells of variables that look meant for us and are read by nothing.
-func warnUnknownVariables(log *zap.Logger, environ []string) {
-	known := []string{
-		"RESCIND_QUEUE_URL", "RESCIND_RESULTS_TOPIC_ARN", "RESCIND_DLQ_URL", "RESCIND_STATE_QUEUE_URL",
-		"RESCIND_LEDGER", "RESCIND_NAME", "RESCIND_REGIONS", "RESCIND_ROLE", "RESCIND_POLICY",
-		"RESCIND_MAX_IN_FLIGHT", "RESCIND_QUOTAS", "RESCIND_CONFIRM", "RESCIND_PATIENCE", "RESCIND_GIVE_UP",
-		"RESCIND_MIN_RECEIVES", "RESCIND_DRAIN", "RESCIND_ADMIN_ADDR", "RESCIND_ADMIN_TOKEN",
-		"RESCIND_LOG_LEVEL", "RESCIND_LOG_FORMAT",
+// unknownVariables returns an error for each RESCIND_ variable that the worker does not know: a
+// misspelt RESCIND_POLICY must not mean no policy.
+func unknownVariables(environ []string) (faults []error) {
+	var known []string
+	for f := range reflect.TypeFor[workerCmd]().Fields() {
+		known = append(known, f.Tag.Get("env"))
 	}
-	for _, each := range environ {
+	for _, each := range slices.Sorted(slices.Values(environ)) {
 		name, _, _ := strings.Cut(each, "=")
-		if strings.HasPrefix(name, "RESCIND_") && !slices.Contains(known, name) {
-			log.Warn("environment variable is read by nothing; misspelt?", zap.String("variable", name))
+		if !strings.HasPrefix(name, "RESCIND_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
+			continue
 		}
+		if near := command.Nearest(name, known); near != "" {
+			faults = append(faults, misused("%s is no variable of the worker: did you mean %s?", name, near))
+			continue
+		}
+		faults = append(faults, misused("%s is no variable of the worker: unset it; rescind worker --help lists them", name))
 	}
+	return faults
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/batch"
+	"github.com/aws/aws-sdk-go-v2/service/batch/types"
 	"github.com/rescindhq/rescind/handlers"
 )
 
@@ -43,14 +44,14 @@ type handler struct {
 	stop      stop
 	// stopsRunning: the action also stops jobs that are STARTING or RUNNING.
 	stopsRunning bool
-	clients      func(handlers.Place) client
+	clients      func(handlers.Location) client
 }
 
 // New returns the handlers of batch:CancelJob and batch:TerminateJob. config gives the SDK
-// configuration (region, credentials, endpoint) for a place; it is asked when a place is first
+// configuration (region, credentials, endpoint) for a location; it is asked when a location is first
 // called and must be safe for concurrent use. Whatever retries it configures are turned off.
-func New(config func(handlers.Place) aws.Config) []handlers.Handler {
-	clients := handlers.PerPlace(func(at handlers.Place) client {
+func New(config func(handlers.Location) aws.Config) []handlers.Handler {
+	clients := handlers.PerLocation(func(at handlers.Location) client {
 		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
 			// One attempt: the lane owns retries. An SDK that retried would spend quota which
 			// the lane does not count, and hide the throttling that the lane slows for.
@@ -70,8 +71,9 @@ func (h *handler) Action() handlers.Action { return h.action }
 // Fields are the same for both actions.
 func (h *handler) Fields() []handlers.Field {
 	return []handlers.Field{
-		// Batch documents no form for job ids: only an empty one is surely wrong.
-		{Name: "jobId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1}},
+		// Batch documents no form for job ids: only an empty one is surely wrong. Whether it takes ARNs
+		// here is not documented either; one that is sent is not asked for elsewhere than it says.
+		{Name: "jobId", Kind: handlers.String, Required: true, ARN: handlers.MayBeARN, Text: handlers.Text{Min: 1}},
 		{Name: "reason", Kind: handlers.String, Reason: true, Text: handlers.Text{Max: maxReason}},
 	}
 }
@@ -88,8 +90,19 @@ func (h *handler) Cancel() handlers.Call[handlers.Answer] {
 	return handlers.Call[handlers.Answer]{Operation: h.operation, Max: maxCancel, ServiceQuota: quota, Do: h.cancel}
 }
 
-// Read is DescribeJobs, for whose answer the reason does not matter: all jobs of a place may
+// Read is DescribeJobs, for whose answer the reason does not matter: all jobs of a location may
 // share a request.
 func (h *handler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeJobs", Max: maxDescribe, ServiceQuota: quota, Do: h.describe}
+}
+
+// Stronger is TerminateJob.
+func (h *handler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	return handlers.Stronger{Action: "batch:TerminateJob", Target: t, Name: "TerminateJob"}, !h.stopsRunning
+}
+
+// OnlyStronger: CancelJob does not stop what is STARTING or RUNNING.
+func (h *handler) OnlyStronger(r handlers.Reading) bool {
+	state := types.JobStatus(r.State)
+	return state == types.JobStatusStarting || state == types.JobStatusRunning
 }

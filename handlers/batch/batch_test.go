@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 // suite describes the i-th handler that New returns.
 func suite(i int) handlertest.Suite {
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[i] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[i] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for i := range commands {
@@ -149,7 +149,7 @@ func (p *peer) DescribeJobs(context.Context, *sdk.DescribeJobsInput, ...func(*sd
 
 func (p *peer) handler() *handler {
 	return &handler{action: "batch:CancelJob", operation: "CancelJobs", stop: cancelJobs,
-		clients: func(handlers.Place) client { return p }}
+		clients: func(handlers.Location) client { return p }}
 }
 
 // The reason travels: it is the key by which jobs share a call, and what the call sends.
@@ -159,7 +159,7 @@ func TestReasonIsTheKey(t *testing.T) {
 	if err != nil || len(targets) != 1 || targets[0].Key != reason || targets[0].ReadKey != "" {
 		t.Fatalf("Targets = %+v, %v, want one with the reason as its key and reads shared by all", targets, err)
 	}
-	p.handler().cancel(t.Context(), handlers.Place{}, targets)
+	p.handler().cancel(t.Context(), handlers.Location{}, targets)
 	if aws.ToString(p.sent.Reason) != reason {
 		t.Errorf("sent the reason %q, want %q", aws.ToString(p.sent.Reason), reason)
 	}
@@ -179,14 +179,14 @@ func TestJobsAreMatchedWithAndWithoutTheirARN(t *testing.T) {
 		}},
 	}
 	targets := []handlers.Target{{ID: "a:1"}, {ID: arn + "b"}}
-	answers := p.handler().cancel(t.Context(), handlers.Place{}, targets)
+	answers := p.handler().cancel(t.Context(), handlers.Location{}, targets)
 	if answers[0].Err != nil {
 		t.Errorf("a:1 came to %v, want taken", answers[0].Err)
 	}
 	if e := answers[1].Err; e == nil || e.Class != handlers.Throttled {
 		t.Errorf("b came to %v, want throttled", e)
 	}
-	readings := p.handler().describe(t.Context(), handlers.Place{}, targets)
+	readings := p.handler().describe(t.Context(), handlers.Location{}, targets)
 	if readings[0].State != "FAILED" || readings[1].State != "RUNNING" {
 		t.Errorf("read %q and %q, want FAILED and RUNNING", readings[0].State, readings[1].State)
 	}
@@ -198,7 +198,7 @@ func TestErrorRulesOverSuccess(t *testing.T) {
 		Successful: []string{"a"},
 		Errors:     []types.CancelJobsErrorDetail{{Job: aws.String("a"), Code: aws.String("ServerException")}},
 	}}
-	answers := p.handler().cancel(t.Context(), handlers.Place{}, []handlers.Target{{ID: "a"}})
+	answers := p.handler().cancel(t.Context(), handlers.Location{}, []handlers.Target{{ID: "a"}})
 	if e := answers[0].Err; e == nil || e.Class != handlers.Unavailable {
 		t.Errorf("came to %v, want unavailable", e)
 	}
@@ -207,11 +207,11 @@ func TestErrorRulesOverSuccess(t *testing.T) {
 // An empty list is Batch's word that it knows none; no list is no word.
 func TestNoListIsNotAnEmptyList(t *testing.T) {
 	p := &peer{jobs: &sdk.DescribeJobsOutput{Jobs: []types.JobDetail{}}}
-	if r := p.handler().describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: "a"}})[0]; r.Err != nil || r.Found {
+	if r := p.handler().describe(t.Context(), handlers.Location{}, []handlers.Target{{ID: "a"}})[0]; r.Err != nil || r.Found {
 		t.Errorf("empty list: %+v, want not found", r)
 	}
 	p.jobs = &sdk.DescribeJobsOutput{}
-	if r := p.handler().describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: "a"}})[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
+	if r := p.handler().describe(t.Context(), handlers.Location{}, []handlers.Target{{ID: "a"}})[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
 		t.Errorf("no list: %+v, want unanswered", r)
 	}
 }

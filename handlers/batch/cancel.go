@@ -62,7 +62,7 @@ var itemCodes = handlers.Codes{
 	"ValidationException": handlers.Unsettled,
 }
 
-func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+func (h *handler) cancel(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 	b, err := h.stop(ctx, h.clients(at), handlers.IDs(targets), targets[0].Key)
 	if err != nil {
 		e, id := classify(err)

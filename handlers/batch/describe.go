@@ -17,7 +17,7 @@ type detail struct {
 	reason string
 }
 
-func (h *handler) describe(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
+func (h *handler) describe(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Reading {
 	out, err := h.clients(at).DescribeJobs(ctx, &sdk.DescribeJobsInput{Jobs: handlers.IDs(targets)})
 	if err != nil {
 		e, id := classify(err)

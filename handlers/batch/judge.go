@@ -8,10 +8,10 @@ import (
 // Judge says what a job's state shows. Batch has no state for "cancelled": a job that was
 // stopped is FAILED, flagged isCancelled or isTerminated, and its reason is the one that was
 // sent. Where ours is a reason that others send too (handlers.DefaultReason), ours and theirs
-// cannot be told apart.
+// cannot be distinguished.
 //
 // An array parent and a multi-node job are judged by their own state: a PENDING parent that
-// is flagged stays PENDING until its children have ended, and is accepted until then.
+// is flagged remains PENDING until its children have ended, and is accepted until then.
 func (h *handler) Judge(t handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
 	a := handlers.Answer{After: r.State, RequestID: r.RequestID}
 	d, _ := r.Detail.(detail)
@@ -44,6 +44,19 @@ func (h *handler) judgeState(a *handlers.Answer, t handlers.Target, tried handle
 	default: // A state that AWS added since: no end that is known here.
 		judgeStopping(a, tried, d.cancelled || d.terminated)
 	}
+}
+
+// Predict says accepted of a job that Batch would stop: one that it has stopped by the time it is read, right
+// after the call, comes to cancelled. How soon that is, Batch does not document.
+func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	a := handlers.Predict(h, t, r,
+		string(types.JobStatusSubmitted), string(types.JobStatusPending), string(types.JobStatusRunnable),
+		string(types.JobStatusStarting), string(types.JobStatusRunning))
+	if a.Status == handlers.AlreadyCancelled {
+		// Batch takes the call all the same, and of a stop with the same reason it is not known whose it was.
+		a = h.Judge(t, handlers.Tried{Taken: true}, r)
+	}
+	return a
 }
 
 // endedBy is the status of a FAILED job.

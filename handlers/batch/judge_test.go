@@ -33,7 +33,7 @@ var afterCall = []struct {
 	{"SUBMITTED", cancelledByUs, "accepted", "accepted", "accepted_flags.isCancelled"},
 	{"SUBMITTED", endedByThem, "accepted", "accepted", "accepted_flags.isTerminated"},
 	{"PENDING", noFlag, "accepted", "accepted", "cancellable: both"},
-	{"PENDING", cancelledByUs, "accepted", "accepted", "array: the parent stays PENDING while children run"},
+	{"PENDING", cancelledByUs, "accepted", "accepted", "array: the parent remains PENDING while children run"},
 	{"PENDING", endedByUs, "accepted", "accepted", "accepted_flags.isTerminated"},
 	{"RUNNABLE", noFlag, "accepted", "accepted", "cancellable: both"},
 	{"RUNNABLE", cancelledByUs, "accepted", "accepted", "accepted_flags.isCancelled"},
@@ -168,7 +168,7 @@ func TestJudgeWithoutSuccess(t *testing.T) {
 	}
 }
 
-// Under the constant reason ours and another's cannot be told apart.
+// Under the constant reason ours and another's cannot be distinguished.
 func TestJudgeConstantReason(t *testing.T) {
 	cancel, _ := judges()
 	anonymous := handlers.Target{ID: "job", Key: handlers.DefaultReason, Params: handlers.DefaultReason}

@@ -11,7 +11,7 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 )
 
-func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+func (h *handler) cancel(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 	r, _ := targets[0].Params.(request)
 	out, err := h.clients(at).CancelSteps(ctx, &sdk.CancelStepsInput{
 		ClusterId: &r.cluster, StepIds: handlers.IDs(targets), StepCancellationOption: types.StepCancellationOption(r.option),

@@ -5,12 +5,13 @@
 // SUBMITTED is answer enough: the step is accepted. FAILED comes without a code, but with a
 // reason in words; where they are documented and name the step's state they decide, and
 // otherwise, as for a step that the answer leaves out, ListSteps does, ten steps a call
-// (judge.go).
+// (judge.go). Proof for many is read by ListSteps too, of the steps that are CANCELLED.
 package emr
 
 import (
 	"context"
 	"regexp"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/emr"
@@ -39,14 +40,14 @@ type client interface {
 }
 
 type handler struct {
-	clients func(handlers.Place) client
+	clients func(handlers.Location) client
 }
 
 // New returns the handler of emr:CancelSteps. config gives the SDK configuration (region,
-// credentials, endpoint) for a place; it is asked when a place is first called and must be
+// credentials, endpoint) for a location; it is asked when a location is first called and must be
 // safe for concurrent use. Whatever retries it configures are turned off.
-func New(config func(handlers.Place) aws.Config) []handlers.Handler {
-	return []handlers.Handler{&handler{clients: handlers.PerPlace(func(at handlers.Place) client {
+func New(config func(handlers.Location) aws.Config) []handlers.Handler {
+	return []handlers.Handler{&handler{clients: handlers.PerLocation(func(at handlers.Location) client {
 		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
 			// One attempt: the lane owns retries. An SDK that retried would spend quota which
 			// the lane does not count, and hide the throttling that the lane slows for.
@@ -90,18 +91,40 @@ func (h *handler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 	steps := p.Texts("StepIds")
 	targets := make([]handlers.Target, len(steps))
 	for i, id := range steps {
-		// An option has no slash: no two requests have one key.
-		targets[i] = handlers.Target{ID: id, Key: r.option + "/" + r.cluster, ReadKey: r.cluster, Params: r}
+		targets[i] = r.target(id)
 	}
 	return targets, nil
 }
+
+// target is a step as a request names it. An option has no slash: no two requests have one key.
+func (r request) target(step string) handlers.Target {
+	return handlers.Target{ID: step, Key: r.option + "/" + r.cluster, ReadKey: r.cluster, Params: r}
+}
+
+// Stronger is the option TERMINATE_PROCESS.
+func (h *handler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	r, _ := t.Params.(request)
+	strongest := string(types.StepCancellationOptionTerminateProcess)
+	isStrongest := r.option == strongest
+	r.option = strongest
+	return handlers.Stronger{Action: h.Action(), Target: r.target(t.ID), Name: "CancelSteps with TERMINATE_PROCESS"}, !isStrongest
+}
+
+// OnlyStronger is never: an interrupt may stop a step in any state in which one can be stopped.
+func (h *handler) OnlyStronger(handlers.Reading) bool { return false }
 
 // Cancel is CancelSteps. It must be given at least one target.
 func (h *handler) Cancel() handlers.Call[handlers.Answer] {
 	return handlers.Call[handlers.Answer]{
 		Operation: "CancelSteps", Max: maxCancel, Quota: cancelQuota, ServiceQuota: serviceQuota, Do: h.cancel,
+		Gather: gather,
 	}
 }
+
+// gather is a quarter of the time in which AWS gives one call of CancelSteps back, which takes 256 steps. A
+// burst of 100 steps of ten clusters would else spend the ten calls of the bucket on its first steps,
+// and the rest would take 18 s.
+const gather = 500 * time.Millisecond
 
 // Read is ListSteps, filtered by step ids. It must be given at least one target.
 func (h *handler) Read() handlers.Call[handlers.Reading] {

@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) { handlertest.Run(t, suite()) }
 
 func suite() handlertest.Suite {
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[0] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[0] },
 		Commands: func(n int) []handlers.Parameters {
 			steps := make([]string, n)
 			for i := range steps {
@@ -198,14 +198,14 @@ func (p *peer) ListSteps(context.Context, *sdk.ListStepsInput, ...func(*sdk.Opti
 }
 
 func (p *peer) handler() *handler {
-	return &handler{clients: func(handlers.Place) client { return p }}
+	return &handler{clients: func(handlers.Location) client { return p }}
 }
 
 // Cluster and option travel as the command says them; no option sends none.
 func TestRequestSaysClusterAndOption(t *testing.T) {
 	for _, option := range []types.StepCancellationOption{"", "SEND_INTERRUPT", "TERMINATE_PROCESS"} {
 		p := &peer{cancel: &sdk.CancelStepsOutput{}}
-		p.handler().cancel(t.Context(), handlers.Place{}, []handlers.Target{{ID: "a", Params: request{cluster, string(option)}}})
+		p.handler().cancel(t.Context(), handlers.Location{}, []handlers.Target{{ID: "a", Params: request{cluster, string(option)}}})
 		if aws.ToString(p.sent.ClusterId) != cluster || p.sent.StepCancellationOption != option {
 			t.Errorf("sent %q and %q, want %q and %q", *p.sent.ClusterId, p.sent.StepCancellationOption, cluster, option)
 		}
@@ -221,7 +221,7 @@ func TestRefusalRulesOverSuccess(t *testing.T) {
 	for range 2 {
 		slices.Reverse(infos)
 		p := &peer{cancel: &sdk.CancelStepsOutput{CancelStepsInfoList: infos}}
-		a := p.handler().cancel(t.Context(), handlers.Place{}, []handlers.Target{{ID: "a", Params: request{cluster: cluster}}})[0]
+		a := p.handler().cancel(t.Context(), handlers.Location{}, []handlers.Target{{ID: "a", Params: request{cluster: cluster}}})[0]
 		if a.Status != "" || a.Err == nil || a.Err.Class != handlers.Unsettled {
 			t.Errorf("came to %+v, want unsettled", a)
 		}
@@ -232,15 +232,15 @@ func TestRefusalRulesOverSuccess(t *testing.T) {
 func TestNoListIsNotAnEmptyList(t *testing.T) {
 	targets := []handlers.Target{{ID: "a", Params: request{cluster: cluster}}}
 	p := &peer{list: &sdk.ListStepsOutput{Steps: []types.StepSummary{}}}
-	if r := p.handler().list(t.Context(), handlers.Place{}, targets)[0]; r.Err != nil || r.Found {
+	if r := p.handler().list(t.Context(), handlers.Location{}, targets)[0]; r.Err != nil || r.Found {
 		t.Errorf("empty list: %+v, want not found", r)
 	}
 	p.list = &sdk.ListStepsOutput{}
-	if r := p.handler().list(t.Context(), handlers.Place{}, targets)[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
+	if r := p.handler().list(t.Context(), handlers.Location{}, targets)[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
 		t.Errorf("no list: %+v, want unanswered", r)
 	}
 	p.list = &sdk.ListStepsOutput{Steps: []types.StepSummary{{Id: aws.String("a")}}}
-	if r := p.handler().list(t.Context(), handlers.Place{}, targets)[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
+	if r := p.handler().list(t.Context(), handlers.Location{}, targets)[0]; r.Err == nil || r.Err.Class != handlers.Unanswered {
 		t.Errorf("a step without a status: %+v, want unanswered", r)
 	}
 }

@@ -2,6 +2,7 @@ package emr
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -10,9 +11,10 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 )
 
-func (h *handler) list(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
+func (h *handler) list(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Reading {
 	r, _ := targets[0].Params.(request)
-	out, err := h.clients(at).ListSteps(ctx, &sdk.ListStepsInput{ClusterId: &r.cluster, StepIds: handlers.IDs(targets)})
+	ids := slices.DeleteFunc(handlers.IDs(targets), func(id string) bool { return id == "" }) // the cluster's
+	out, err := h.clients(at).ListSteps(ctx, &sdk.ListStepsInput{ClusterId: &r.cluster, StepIds: ids})
 	if err != nil {
 		e, id := classify(err)
 		return handlers.Fill(len(targets), handlers.Reading{Err: e, RequestID: id})
@@ -31,6 +33,8 @@ func (h *handler) list(ctx context.Context, at handlers.Place, targets []handler
 	for i, t := range targets {
 		status, found := steps[t.ID]
 		switch {
+		case t.ID == "":
+			readings[i] = handlers.Reading{Found: true, RequestID: id}
 		case !found:
 			readings[i] = handlers.Reading{RequestID: id}
 		case status == nil || status.State == "":
@@ -40,6 +44,11 @@ func (h *handler) list(ctx context.Context, at handlers.Place, targets []handler
 		}
 	}
 	return readings
+}
+
+// Holder is the cluster that a step is of.
+func (h *handler) Holder(t handlers.Target) handlers.Target {
+	return handlers.Target{ReadKey: t.ReadKey, Params: t.Params}
 }
 
 // Judge says what a step's state shows.
@@ -54,6 +63,12 @@ func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Read
 		judgeState(&a, tried)
 	}
 	return a
+}
+
+// Predict takes the cluster to be of a release that cancels: 5.28.0 or later, of 2019. ListSteps does not
+// tell, and before it a step that is RUNNING, or PENDING on one before 4.8.0 and on 5.0.0, is not cancellable.
+func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	return handlers.Predict(h, t, r, string(types.StepStatePending), string(types.StepStateRunning))
 }
 
 func judgeState(a *handlers.Answer, tried handlers.Tried) {
@@ -84,4 +99,36 @@ func judgeAlive(a *handlers.Answer, tried handlers.Tried) {
 		// The release cannot cancel a step in this state (facts/aws.json: core.emr.cancellable).
 		a.Status = handlers.NotCancellable
 	}
+}
+
+// ListKey is the cluster.
+func (h *handler) ListKey(t handlers.Target) string { return t.ReadKey }
+
+// List is ListSteps, of those that are CANCELLED: 50 steps a page.
+func (h *handler) List() handlers.Call[handlers.Reading] {
+	return handlers.Call[handlers.Reading]{
+		Operation: "ListSteps", Max: 1, Quota: listQuota, ServiceQuota: serviceQuota, Do: handlers.One(h.listCancelled),
+	}
+}
+
+func (h *handler) listCancelled(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Reading {
+	listing := t.Params.(handlers.Listing)
+	r, _ := listing.Of.Params.(request)
+	in := &sdk.ListStepsInput{ClusterId: &r.cluster, StepStates: []types.StepState{types.StepStateCancelled}}
+	if listing.Page != "" {
+		in.Marker = &listing.Page
+	}
+	out, err := h.clients(at).ListSteps(ctx, in)
+	if err != nil {
+		e, id := classify(err)
+		return handlers.Reading{Err: e, RequestID: id}
+	}
+	id, _ := middleware.GetRequestIDMetadata(out.ResultMetadata)
+	page := handlers.Page{Readings: make(map[string]handlers.Reading, len(out.Steps)), Next: aws.ToString(out.Marker)}
+	for _, s := range out.Steps {
+		if s.Status != nil && s.Status.State != "" {
+			page.Readings[aws.ToString(s.Id)] = handlers.Reading{Found: true, State: string(s.Status.State), RequestID: id}
+		}
+	}
+	return handlers.Reading{Found: true, Detail: page, RequestID: id}
 }

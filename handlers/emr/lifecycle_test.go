@@ -13,12 +13,12 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-type road = handlertest.Road
+type rig = handlertest.Rig
 
-// onRoad runs a test of the handler in virtual time.
-func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
+// onRig runs a test of the handler in virtual time.
+func onRig(t *testing.T, o awssim.Options, test func(*rig)) {
 	t.Helper()
-	handlertest.OnRoad(t, New, 0, o, test)
+	handlertest.OnRig(t, New, 0, o, test)
 }
 
 const (
@@ -57,7 +57,7 @@ var options = []string{"", "SEND_INTERRUPT", "TERMINATE_PROCESS"}
 func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		for _, option := range options {
-			onRoad(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(r *road) {
+			onRig(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(r *rig) {
 				about := fmt.Sprintf("%s on %s, option %q (%s)", row.state, row.release, option, row.source)
 				put(r, row.release, row.state, "s-1")
 				targets := r.Targets(command(option, "s-1"))
@@ -75,7 +75,7 @@ func TestLifecycle(t *testing.T) {
 }
 
 // put puts a step in, in a state by name. One that is stopping stops.
-func put(r *road, release, state string, ids ...string) {
+func put(r *rig, release, state string, ids ...string) {
 	r.PutClusters(awssim.Cluster{ID: cluster, Release: release})
 	for _, id := range ids {
 		s := awssim.Step{ID: id, Cluster: cluster, State: simemr.State(state)}
@@ -133,7 +133,7 @@ func TestAfterAFault(t *testing.T) {
 	}{
 		{"lost, and stopping since", lost, "PENDING", current, time.Minute, "accepted", 2, 0},
 		{"lost, and stopped since: the echo of our own cancel", lost, "RUNNING", current, 0, "cancelled", 2, 1},
-		{"lost, and not to be told from our own cancel", lost, "CANCELLED", current, 0, "cancelled", 2, 1},
+		{"lost, and not to be distinguished from our own cancel", lost, "CANCELLED", current, 0, "cancelled", 2, 1},
 		{"lost, and ended before", lost, "COMPLETED", current, 0, "already_ended", 2, 1},
 		{"lost, and not to be cancelled", lost, "RUNNING", "emr-5.27.1", 0, "not_cancellable", 2, 1},
 		{"lost, and not known", lost, absent, current, 0, "not_found", 2, 1},
@@ -146,7 +146,7 @@ func TestAfterAFault(t *testing.T) {
 				Seed: seed, EMR: simemr.Options{StopAfter: row.stopAfter},
 				Faults: awssim.Faults{"elasticmapreduce:CancelSteps": row.fault},
 			}
-			onRoad(t, o, func(r *road) {
+			onRig(t, o, func(r *rig) {
 				put(r, row.release, row.state, "s-1")
 				r.Want(row.about+": "+row.state, r.Follow(r.Targets(command("", "s-1")))[0], row.status, row.calls, row.reads)
 			})
@@ -156,7 +156,7 @@ func TestAfterAFault(t *testing.T) {
 
 // A step that ignores SEND_INTERRUPT is accepted and no more; TERMINATE_PROCESS stops it.
 func TestStubbornStep(t *testing.T) {
-	onRoad(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Second}}, func(r *road) {
+	onRig(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Second}}, func(r *rig) {
 		r.PutSteps(awssim.Step{ID: "s-1", Cluster: cluster, State: simemr.Running, Stubborn: true})
 		for _, row := range []struct {
 			option string
@@ -177,7 +177,7 @@ func TestStubbornStep(t *testing.T) {
 // The example of API_CancelSteps, whose steps have a state each. The page predates release
 // 5.28.0. The reason of the first step does not tell its state: one read for it alone.
 func TestExampleOfTheAPIPage(t *testing.T) {
-	onRoad(t, awssim.Options{}, func(r *road) {
+	onRig(t, awssim.Options{}, func(r *rig) {
 		states := []string{"INTERRUPTED", "COMPLETED", "CANCELLED", "RUNNING", "FAILED", "PENDING"}
 		steps := []string{"s-11B5G7VIKHCZQ", "s-23PUT0NR3XF6O", "s-2NUYMUZ3ADACC", "s-10O5XO5JUY9OE", "s-CS88G2XK4N7X", "s-2M366D3KU4OTZ"}
 		for i, id := range steps {
@@ -198,7 +198,7 @@ func TestExampleOfTheAPIPage(t *testing.T) {
 // the others come to the same.
 func TestOneBadIDAmong256(t *testing.T) {
 	for _, bad := range []string{"", "s-UNKNOWN", "no step id at all!"} {
-		onRoad(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Hour}}, func(r *road) {
+		onRig(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Hour}}, func(r *rig) {
 			steps := make([]string, maxCancel)
 			for i := range steps {
 				steps[i] = fmt.Sprintf("s-%d", i)
@@ -229,7 +229,7 @@ func TestOneBadIDAmong256(t *testing.T) {
 // EMR refuses an unknown cluster with InvalidRequestException, to a read as to a call, and
 // nothing in it says that the cluster is not known: it has failed, in EMR's own words.
 func TestUnknownCluster(t *testing.T) {
-	onRoad(t, awssim.Options{}, func(r *road) {
+	onRig(t, awssim.Options{}, func(r *rig) {
 		a := r.Follow(r.Targets(command("", "s-1")))[0]
 		if a.Status != handlers.Failed || a.Err == nil || a.Err.Code != "InvalidRequestException" {
 			t.Errorf("%+v, want failed with InvalidRequestException", a)
@@ -240,7 +240,7 @@ func TestUnknownCluster(t *testing.T) {
 // Throttling costs time: 20 full calls of different clusters come through a bucket of 10 that
 // refills by half a call a second.
 func TestThrottledCallsComeThrough(t *testing.T) {
-	onRoad(t, awssim.Options{}, func(r *road) {
+	onRig(t, awssim.Options{}, func(r *rig) {
 		began := time.Now()
 		for i := range 20 {
 			id := fmt.Sprintf("j-%d", i)

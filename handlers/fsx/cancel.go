@@ -24,7 +24,7 @@ var cancelCodes = handlers.Codes{
 	"UnsupportedOperation":    handlers.Unsettled,
 }
 
-func (h *handler) cancel(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+func (h *handler) cancel(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 	task := targets[0].ID
 	out, err := h.clients(at).CancelDataRepositoryTask(ctx, &sdk.CancelDataRepositoryTaskInput{TaskId: &task})
 	if err != nil {

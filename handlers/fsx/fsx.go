@@ -32,14 +32,14 @@ type client interface {
 }
 
 type handler struct {
-	clients func(handlers.Place) client
+	clients func(handlers.Location) client
 }
 
 // New returns the handler of fsx:CancelDataRepositoryTask. config gives the SDK configuration
-// (region, credentials, endpoint) for a place; it is asked when a place is first called and
+// (region, credentials, endpoint) for a location; it is asked when a location is first called and
 // must be safe for concurrent use. Whatever retries it configures are turned off.
-func New(config func(handlers.Place) aws.Config) []handlers.Handler {
-	return []handlers.Handler{&handler{clients: handlers.PerPlace(func(at handlers.Place) client {
+func New(config func(handlers.Location) aws.Config) []handlers.Handler {
+	return []handlers.Handler{&handler{clients: handlers.PerLocation(func(at handlers.Location) client {
 		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
 			// One attempt: the lane owns retries. An SDK that retried would spend quota which
 			// the lane does not count, and hide the throttling that the lane slows for.
@@ -71,7 +71,7 @@ func (h *handler) Cancel() handlers.Call[handlers.Answer] {
 	return handlers.Call[handlers.Answer]{Operation: "CancelDataRepositoryTask", Max: 1, Quota: cautious, Do: h.cancel}
 }
 
-// Read is DescribeDataRepositoryTasks, in which all tasks of a place may share a request.
+// Read is DescribeDataRepositoryTasks, in which all tasks of a location may share a request.
 func (h *handler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeDataRepositoryTasks", Max: maxDescribe, Quota: cautious, Do: h.describe}
 }

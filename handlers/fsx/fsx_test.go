@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) { handlertest.Run(t, suite()) }
 func suite() handlertest.Suite {
 	unsettled := handlertest.Want{Class: handlers.Unsettled}
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[0] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[0] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for i := range commands {
@@ -177,8 +177,8 @@ func TestMorePages(t *testing.T) {
 		DataRepositoryTasks: []types.DataRepositoryTask{{TaskId: aws.String(taskID(0)), Lifecycle: "CANCELED"}},
 		NextToken:           aws.String("MQ=="),
 	}}
-	h := &handler{clients: func(handlers.Place) client { return p }}
-	rs := h.describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: taskID(0)}, {ID: taskID(1)}})
+	h := &handler{clients: func(handlers.Location) client { return p }}
+	rs := h.describe(t.Context(), handlers.Location{}, []handlers.Target{{ID: taskID(0)}, {ID: taskID(1)}})
 	if rs[0].Err != nil || rs[0].State != "CANCELED" {
 		t.Errorf("the task on the page: %+v", rs[0])
 	}
@@ -186,7 +186,7 @@ func TestMorePages(t *testing.T) {
 		t.Errorf("the task beyond it: %+v, want refused", rs[1])
 	}
 	p.tasks.NextToken = nil
-	if r := h.describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: taskID(1)}})[0]; r.Err != nil || r.Found {
+	if r := h.describe(t.Context(), handlers.Location{}, []handlers.Target{{ID: taskID(1)}})[0]; r.Err != nil || r.Found {
 		t.Errorf("the task on no page: %+v, want not found", r)
 	}
 }
@@ -196,8 +196,8 @@ func TestTaskWithoutLifecycle(t *testing.T) {
 	p := peer{tasks: &sdk.DescribeDataRepositoryTasksOutput{DataRepositoryTasks: []types.DataRepositoryTask{
 		{TaskId: aws.String(taskID(0))}, {TaskId: aws.String(taskID(1)), Lifecycle: "CANCELED"},
 	}}}
-	h := &handler{clients: func(handlers.Place) client { return p }}
-	rs := h.describe(t.Context(), handlers.Place{}, []handlers.Target{{ID: taskID(0)}, {ID: taskID(1)}})
+	h := &handler{clients: func(handlers.Location) client { return p }}
+	rs := h.describe(t.Context(), handlers.Location{}, []handlers.Target{{ID: taskID(0)}, {ID: taskID(1)}})
 	if rs[0].Err == nil || rs[0].Err.Class != handlers.Unanswered || rs[0].Found {
 		t.Errorf("without a lifecycle: %+v, want unanswered", rs[0])
 	}

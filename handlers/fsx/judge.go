@@ -12,7 +12,7 @@ import (
 
 // describe reads tasks. One that FSx does not know makes it refuse all of them: several are
 // then Refused, to be read in halves, and one alone is not known.
-func (h *handler) describe(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Reading {
+func (h *handler) describe(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Reading {
 	out, err := h.clients(at).DescribeDataRepositoryTasks(ctx, &sdk.DescribeDataRepositoryTasksInput{TaskIds: handlers.IDs(targets)})
 	if err != nil {
 		e, id := handlers.Classify(err, nil)
@@ -28,15 +28,15 @@ func (h *handler) describe(ctx context.Context, at handlers.Place, targets []han
 	if out.DataRepositoryTasks == nil {
 		return handlers.Fill(len(targets), handlers.Reading{Err: handlers.NoAnswer("FSx's answer has no list of tasks"), RequestID: id})
 	}
-	states := make(map[string]string, len(out.DataRepositoryTasks))
+	tasks := make(map[string]types.DataRepositoryTask, len(out.DataRepositoryTasks))
 	for _, t := range out.DataRepositoryTasks {
-		states[aws.ToString(t.TaskId)] = string(t.Lifecycle)
+		tasks[aws.ToString(t.TaskId)] = t
 	}
 	readings := make([]handlers.Reading, len(targets))
 	for i, t := range targets {
-		state, found := states[t.ID]
-		readings[i] = handlers.Reading{Found: found, State: state, RequestID: id}
-		if found && state == "" {
+		task, found := tasks[t.ID]
+		readings[i] = handlers.Reading{Found: found, State: string(task.Lifecycle), Detail: task.Type, RequestID: id}
+		if found && task.Lifecycle == "" {
 			readings[i] = handlers.Reading{Err: handlers.NoAnswer("FSx's answer does not tell the task's lifecycle"), RequestID: id}
 			continue
 		}
@@ -58,6 +58,17 @@ func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Read
 		a.Status = handlers.NotFound
 	default:
 		judgeState(&a, tried)
+	}
+	return a
+}
+
+// Predict knows nothing of a task that FSx has started by itself: UnsupportedOperation is documented
+// without the tasks that meet it.
+func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	a := handlers.Predict(h, t, r,
+		string(types.DataRepositoryTaskLifecyclePending), string(types.DataRepositoryTaskLifecycleExecuting))
+	if r.Detail == types.DataRepositoryTaskTypeAutoTriggeredEviction && a.Status == handlers.Accepted {
+		return handlers.NoPrediction(r, "FSx does not document whether a task of the type "+string(types.DataRepositoryTaskTypeAutoTriggeredEviction)+" can be cancelled")
 	}
 	return a
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var location = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
-type road = handlertest.Road
+type rig = handlertest.Rig
 
-// onRoad runs a test of the handler in virtual time.
-func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
+// onRig runs a test of the handler in virtual time.
+func onRig(t *testing.T, o awssim.Options, test func(*rig)) {
 	t.Helper()
-	handlertest.OnRoad(t, New, 0, o, test)
+	handlertest.OnRig(t, New, 0, o, test)
 }
 
 // target is the one task of most tests.
 var target = handlers.Target{ID: task}
 
 // follow returns what the task comes to.
-func follow(r *road) handlers.Answer {
+func follow(r *rig) handlers.Answer {
 	r.Helper()
 	return r.Follow(r.Targets(handlers.Parameters{"TaskId": task}))[0]
 }
@@ -57,7 +57,7 @@ var lifecycle = []struct {
 
 func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
-		onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(r *road) {
+		onRig(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(r *rig) {
 			put(r, row.state, row.kind, task)
 			a := follow(r)
 			about := fmt.Sprintf("%s %s (%s)", row.state, row.kind, row.source)
@@ -72,7 +72,7 @@ func TestLifecycle(t *testing.T) {
 }
 
 // put puts a task in, in a state by name. One that is stopping stops.
-func put(r *road, state, kind, id string) {
+func put(r *rig, state, kind, id string) {
 	in := awssim.Task{ID: id, State: simfsx.State(state), Type: kind}
 	if in.State == simfsx.Canceling {
 		in.Then = []awssim.TaskChange{{After: 5 * time.Second, State: simfsx.Canceled}}
@@ -122,13 +122,13 @@ func TestAfterAFault(t *testing.T) {
 	}{
 		{"lost, and stopping since", lost, "EXECUTING", time.Minute, "accepted", 2, 0},
 		{"lost, and stopped since: the echo of our own cancel", lost, "EXECUTING", 0, "cancelled", 2, 1},
-		{"lost, and not to be told from our own cancel", lost, "CANCELED", 0, "cancelled", 2, 1},
+		{"lost, and not to be distinguished from our own cancel", lost, "CANCELED", 0, "cancelled", 2, 1},
 		{"lost, and ended before", lost, "SUCCEEDED", 0, "already_ended", 2, 1},
 		{"lost, and not known", lost, absent, 0, "not_found", 2, 1},
 		{"a 5xx", broken, "PENDING", time.Minute, "accepted", 2, 0},
 	} {
 		o := awssim.Options{FSx: simfsx.Options{StopAfter: row.stopAfter}, Faults: awssim.Faults{"fsx:CancelDataRepositoryTask": row.fault}}
-		onRoad(t, o, func(r *road) {
+		onRig(t, o, func(r *rig) {
 			put(r, row.state, "", task)
 			r.Want(row.about, follow(r), row.status, row.calls, row.reads)
 		})
@@ -137,7 +137,7 @@ func TestAfterAFault(t *testing.T) {
 
 // A second cancel is a success of the idempotent kind, whenever it comes.
 func TestSecondCancel(t *testing.T) {
-	onRoad(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Minute}}, func(r *road) {
+	onRig(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Minute}}, func(r *rig) {
 		put(r, "EXECUTING", "", task)
 		r.Want("first", follow(r), handlers.Accepted, 1, 0)
 		r.Want("while it is stopping", follow(r), handlers.Accepted, 2, 0)
@@ -167,7 +167,7 @@ func TestRefusalIsSettledByState(t *testing.T) {
 // others come to the same in halves.
 func TestOneUnknownAmong50(t *testing.T) {
 	for _, unknown := range []int{-1, 0, 17, 49} {
-		onRoad(t, awssim.Options{}, func(r *road) {
+		onRig(t, awssim.Options{}, func(r *rig) {
 			targets := make([]handlers.Target, maxDescribe)
 			for i := range targets {
 				targets[i].ID = taskID(i)
@@ -175,7 +175,7 @@ func TestOneUnknownAmong50(t *testing.T) {
 					put(r, "SUCCEEDED", "", targets[i].ID)
 				}
 			}
-			readings := handlertest.Read(r.Context(), r.Handler, place, targets)
+			readings := handlertest.Read(r.Context(), r.Handler, location, targets)
 			for i, target := range targets {
 				want := handlers.AlreadyEnded
 				if i == unknown {
@@ -194,10 +194,10 @@ func TestOneUnknownAmong50(t *testing.T) {
 
 // Both calls end with their context, and say so.
 func TestContextEnds(t *testing.T) {
-	onRoad(t, awssim.Options{Latency: time.Hour}, func(r *road) {
+	onRig(t, awssim.Options{Latency: time.Hour}, func(r *rig) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		a := r.Handler.Cancel().Do(ctx, place, []handlers.Target{{ID: task}})[0]
+		a := r.Handler.Cancel().Do(ctx, location, []handlers.Target{{ID: task}})[0]
 		if a.Err == nil || a.Err.Class != handlers.Unanswered {
 			t.Errorf("%+v, want unanswered", a)
 		}

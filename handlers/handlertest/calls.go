@@ -264,6 +264,10 @@ func checkUnreadable(s *subject) []error {
 				{"502 with a page", Response{Status: 502, Body: page}, handlers.Unavailable},
 				{"503 with an empty body", Response{Status: 503}, handlers.Unavailable},
 				{"504 with half a body", Response{Status: 504, Body: `{"message":`}, handlers.Unavailable},
+				{"400 with half a body", Response{Status: 400, Body: `{"__type":"Throttl`}, handlers.Unavailable},
+				{"403 with half a body", Response{Status: 403, Body: `{"__type":"ExpiredTo`}, handlers.Unavailable},
+				{"404 with a page", Response{Status: 404, Body: page}, handlers.Unavailable},
+				{"connection lost within a refusal", Response{Status: 400, Body: `{"__type":"Throttl`, lost: true}, handlers.Unavailable},
 			} {
 				want := Want{Class: c.class}
 				if sd.NoBody && c.resp.Status == 0 {
@@ -279,17 +283,14 @@ func checkUnreadable(s *subject) []error {
 	return s.errs
 }
 
-// checkUnanswered: without an answer, or when the caller's context ends, every target is
-// Unanswered, at once.
+// checkUnanswered: without an answer, or when the caller's context ends under way, every target
+// is Unanswered, at once.
 func checkUnanswered(s *subject) []error {
 	unanswered := Want{Class: handlers.Unanswered}
 	for _, sd := range s.sides {
 		for _, n := range sd.sizes() {
 			s.allWant(sd, "connection reset", n, func(Request) (Response, error) {
 				return Response{}, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
-			}, unanswered)
-			s.allWant(sd, "connection refused", n, func(Request) (Response, error) {
-				return Response{}, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 			}, unanswered)
 			if !sd.NoBody {
 				s.allWant(sd, "connection lost within the answer", n, always(Response{Body: "{", lost: true}), unanswered)
@@ -304,6 +305,9 @@ func (s *subject) checkContext(sd side, n int, want Want) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	for _, about := range []string{"context ends under way", "context ended before"} {
+		if ctx.Err() != nil {
+			want = Want{Class: handlers.Unavailable} // nothing was sent
+		}
 		rs, _ := s.callContext(ctx, sd, about, s.targets(n), func(r Request) (Response, error) {
 			cancel()
 			if err := r.Context().Err(); err != nil {

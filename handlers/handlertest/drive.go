@@ -17,7 +17,7 @@ const pause = 2 * time.Second
 // a pause what was throttled or not answered, in halves what was refused together; then what
 // the answers do not tell is read and judged. It has no patience to lose, so the service must
 // come to an answer, and it is meant for virtual time. The targets have different ids.
-func Drive(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+func Drive(ctx context.Context, h handlers.Handler, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 	targets, answers := Resolve(ctx, h, at, targets)
 	var standing, open []handlers.Target
 	places := map[string]*handlers.Answer{}
@@ -56,7 +56,7 @@ func Drive(ctx context.Context, h handlers.Handler, at handlers.Place, targets [
 
 // Resolve gives pins to the targets that leave open what is meant, as the worker does before the
 // first call. The answer has a status for each that nothing is to be called for.
-func Resolve(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) ([]handlers.Target, []handlers.Answer) {
+func Resolve(ctx context.Context, h handlers.Handler, at handlers.Location, targets []handlers.Target) ([]handlers.Target, []handlers.Answer) {
 	targets, answers := slices.Clone(targets), make([]handlers.Answer, len(targets))
 	resolver, ok := h.(handlers.Resolver)
 	for i, t := range targets {
@@ -83,7 +83,7 @@ func readingError(_ handlers.Target, r handlers.Reading) *handlers.Error { retur
 
 // Read reads the state of targets of one key as the worker does, and returns a reading for
 // each, in their order. What holds of Drive's calls holds of these.
-func Read(ctx context.Context, h handlers.Handler, at handlers.Place, targets []handlers.Target) []handlers.Reading {
+func Read(ctx context.Context, h handlers.Handler, at handlers.Location, targets []handlers.Target) []handlers.Reading {
 	return send(ctx, h.Read(), at, targets, readingError)
 }
 
@@ -111,7 +111,7 @@ func settle(a *handlers.Answer, unsure bool) bool {
 }
 
 // send makes requests until each target has its last result.
-func send[R any](ctx context.Context, call handlers.Call[R], at handlers.Place, targets []handlers.Target,
+func send[R any](ctx context.Context, call handlers.Call[R], at handlers.Location, targets []handlers.Target,
 	errOf func(handlers.Target, R) *handlers.Error,
 ) []R {
 	results := make(map[string]R, len(targets))

@@ -21,7 +21,7 @@ type known struct {
 }
 
 // facts looks the action up among the services of the first release, then in the breadth.
-// What is not there stays empty, and checkSuite says so.
+// What is not there is left empty, and checkSuite says so.
 func (s *subject) facts() known {
 	service := s.h.Action().Service()
 	operation := strings.TrimPrefix(string(s.h.Action()), service+":")
@@ -139,7 +139,7 @@ func (s *subject) checkWire(sd side, w facts.Wire, r Request) {
 	if got := r.Header.Get("X-Amz-Target"); got != w.Target {
 		s.errorf("%s: X-Amz-Target %q, want %q", sd.operation, got, w.Target)
 	}
-	if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "/"+place.Region+"/"+w.SigningName+"/aws4_request") {
-		s.errorf("%s: not signed for %s in %s: %q", sd.operation, w.SigningName, place.Region, auth)
+	if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "/"+location.Region+"/"+w.SigningName+"/aws4_request") {
+		s.errorf("%s: not signed for %s in %s: %q", sd.operation, w.SigningName, location.Region, auth)
 	}
 }

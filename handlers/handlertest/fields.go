@@ -94,7 +94,7 @@ func (s *subject) checkBound(field, bound string, got int, documented *int) {
 }
 
 // checkTargets: parameters come to the same targets each time, in their order, with ids that
-// differ and a key that lets them share a request, and stay as they were.
+// differ and a key that lets them share a request, and are not changed.
 func checkTargets(s *subject) []error {
 	n := max(s.sides[0].max, s.sides[1].max, 3)
 	commands, untouched := s.Commands(n), s.Commands(n)

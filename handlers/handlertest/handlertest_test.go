@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type (
-	config   = func(handlers.Place) aws.Config
+	config   = func(handlers.Location) aws.Config
 	answers  = handlers.Call[handlers.Answer]
 	readings = handlers.Call[handlers.Reading]
 )
@@ -30,11 +30,11 @@ var defects = []struct {
 	caught string // the check, and where another defect could be meant, words of what it says
 	make   func(config) handlers.Handler
 }{
-	{"a result too few", "request", cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	{"a result too few", "request", cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		as := do(ctx, at, ts)
 		return as[:len(as)-1]
 	})},
-	{"results in another order than the targets", "items", cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	{"results in another order than the targets", "items", cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		as := do(ctx, at, ts)
 		slices.Reverse(as)
 		return as
@@ -43,7 +43,7 @@ var defects = []struct {
 	{"a success believed of a target that the answer leaves out", "missing: came to status \"\" class none", byPosition},
 	{"a success believed that has no body", "unreadable: empty body: target", byPosition},
 	{"retries left to the SDK", "refusals: 3 HTTP requests", byPosition},
-	{"a retry", "refusals: 2 HTTP requests", cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	{"a retry", "refusals: 2 HTTP requests", cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		as := do(ctx, at, ts)
 		if as[0].Err != nil && as[0].Err.Class == handlers.Throttled {
 			return do(ctx, at, ts)
@@ -52,11 +52,11 @@ var defects = []struct {
 	})},
 	{"text before code in an item", "items", cancelling(byText)},
 	{"text before code in a request", "refusals", cancelling(byText)},
-	{"a context of its own", "unanswered: caller's context", cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	{"a context of its own", "unanswered: caller's context", cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		return do(context.WithoutCancel(ctx), at, ts)
 	})},
 	{"something held between calls", "repeatable: second time", remembering},
-	{"targets changed", "repeatable: changed its targets", cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	{"targets changed", "repeatable: changed its targets", cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		as := do(ctx, at, ts)
 		ts[0].Pin = "changed"
 		return as
@@ -73,7 +73,7 @@ var defects = []struct {
 	{"a reading lost", "request", func(c config) handlers.Handler {
 		return broken{Handler: batch.New(c)[0], read: func(r readings) readings {
 			do := r.Do
-			r.Do = func(ctx context.Context, at handlers.Place, ts []handlers.Target) []handlers.Reading {
+			r.Do = func(ctx context.Context, at handlers.Location, ts []handlers.Target) []handlers.Reading {
 				return append(do(ctx, at, ts[1:]), handlers.Reading{})
 			}
 			return r
@@ -95,6 +95,45 @@ var defects = []struct {
 	{"a status that is the worker's", "judge: not a handler's", judging(func(a handlers.Answer) handlers.Answer { a.Status = handlers.Expired; return a })},
 	{"the state left out", "judge: after is", judging(func(a handlers.Answer) handlers.Answer { a.After = ""; return a })},
 	{"a failure without a code", "judge: has no code", judging(func(a handlers.Answer) handlers.Answer { a.Err = nil; return a })},
+	{"a prediction of everything", "predict: nobody knows", predicting(func(a handlers.Answer, r handlers.Reading) handlers.Answer {
+		if a.Status == "" && r.Err == nil {
+			a.Status = handlers.Accepted
+		}
+		return a
+	})},
+	{"a prediction of a state that was not read", "predict: could not be read", predicting(func(a handlers.Answer, r handlers.Reading) handlers.Answer {
+		if r.Err != nil {
+			a.Status = handlers.Accepted
+		}
+		return a
+	})},
+	{"no prediction, and no reason", "predict: does not say why", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer { a.Status = ""; return a })},
+	{"a prediction that no call comes to", "predict: whatever was tried", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer {
+		if a.Status == handlers.Accepted {
+			a.Status = handlers.NotFound
+		}
+		return a
+	})},
+	{"a prediction that AWS fails", "predict: no state foretells it", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer { a.Status = handlers.Failed; return a })},
+	{"what has ended predicted to be stopped", "predict: has ended", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer {
+		if a.Status == handlers.AlreadyEnded {
+			a.Status = handlers.Accepted
+		}
+		return a
+	})},
+	{"what runs predicted to have stopped", "predict: does not show that it stopped", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer {
+		if a.Status == handlers.Accepted {
+			a.Status = handlers.Cancelled
+		}
+		return a
+	})},
+	{"what is not there predicted to be taken", "predict: does not know", predicting(func(a handlers.Answer, _ handlers.Reading) handlers.Answer {
+		if a.Status == handlers.NotFound {
+			a.Status = handlers.Accepted
+		}
+		return a
+	})},
+	{"a panic in Predict", "predict: panicked", predicting(func(handlers.Answer, handlers.Reading) handlers.Answer { panic("no such state") })},
 	{"a panic in Judge", "judge: panicked", judging(func(handlers.Answer) handlers.Answer { panic("no such state") })},
 }
 
@@ -132,7 +171,7 @@ func TestWhatAGapMeans(t *testing.T) {
 	for _, mayHaveRun := range []bool{true, false} {
 		s := suite()
 		s.Cancel.Gap = handlers.Unsettled
-		s.New = cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+		s.New = cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 			as := do(ctx, at, ts)
 			if slices.ContainsFunc(as, func(a handlers.Answer) bool { return a.Err == nil }) {
 				for i := range as {
@@ -181,6 +220,7 @@ type broken struct {
 	fields  func([]handlers.Field) []handlers.Field
 	targets func(handlers.Parameters, []handlers.Target) []handlers.Target
 	judge   func(handlers.Answer) handlers.Answer
+	predict func(handlers.Answer, handlers.Reading) handlers.Answer
 }
 
 func (b broken) Cancel() answers { return through(b.cancel, b.Handler.Cancel()) }
@@ -201,6 +241,14 @@ func (b broken) Judge(t handlers.Target, tried handlers.Tried, r handlers.Readin
 	return through(b.judge, b.Handler.Judge(t, tried, r))
 }
 
+func (b broken) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	a := b.Handler.Predict(t, r)
+	if b.predict != nil {
+		a = b.predict(a, r)
+	}
+	return a
+}
+
 func through[T any](f func(T) T, v T) T {
 	if f == nil {
 		return v
@@ -208,13 +256,13 @@ func through[T any](f func(T) T, v T) T {
 	return f(v)
 }
 
-type do = func(context.Context, handlers.Place, []handlers.Target) []handlers.Answer
+type do = func(context.Context, handlers.Location, []handlers.Target) []handlers.Answer
 
-func cancelling(f func(context.Context, do, handlers.Place, []handlers.Target) []handlers.Answer) func(config) handlers.Handler {
+func cancelling(f func(context.Context, do, handlers.Location, []handlers.Target) []handlers.Answer) func(config) handlers.Handler {
 	return func(c config) handlers.Handler {
 		return broken{Handler: batch.New(c)[0], cancel: func(call answers) answers {
 			inner := call.Do
-			call.Do = func(ctx context.Context, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+			call.Do = func(ctx context.Context, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 				return f(ctx, inner, at, ts)
 			}
 			return call
@@ -234,7 +282,11 @@ func judging(f func(handlers.Answer) handlers.Answer) func(config) handlers.Hand
 	return func(c config) handlers.Handler { return broken{Handler: batch.New(c)[0], judge: f} }
 }
 
-func byText(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+func predicting(f func(handlers.Answer, handlers.Reading) handlers.Answer) func(config) handlers.Handler {
+	return func(c config) handlers.Handler { return broken{Handler: batch.New(c)[0], predict: f} }
+}
+
+func byText(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 	as := do(ctx, at, ts)
 	for i := range as {
 		if e := as[i].Err; e != nil && strings.Contains(e.Message, "Rate exceeded") {
@@ -247,7 +299,7 @@ func byText(ctx context.Context, do do, at handlers.Place, ts []handlers.Target)
 // remembering answers a target only the first time as AWS did.
 func remembering(c config) handlers.Handler {
 	seen := false
-	return cancelling(func(ctx context.Context, do do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	return cancelling(func(ctx context.Context, do do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		if seen {
 			return make([]handlers.Answer, len(ts))
 		}
@@ -259,7 +311,7 @@ func remembering(c config) handlers.Handler {
 // byPosition takes the answer for as long and as ordered as the request, and leaves retries
 // to the configuration.
 func byPosition(c config) handlers.Handler {
-	return cancelling(func(ctx context.Context, _ do, at handlers.Place, ts []handlers.Target) []handlers.Answer {
+	return cancelling(func(ctx context.Context, _ do, at handlers.Location, ts []handlers.Target) []handlers.Answer {
 		in := &sdk.CancelJobsInput{Reason: aws.String("r")}
 		for _, t := range ts {
 			in.Jobs = append(in.Jobs, t.ID)

@@ -19,6 +19,7 @@ type reading struct {
 	handlers.Reading
 	about string
 	ended bool
+	known bool // the state is one of the suite's
 }
 
 // checkJudge: every reading that AWS can give, and some it should not, under everything that
@@ -97,11 +98,11 @@ func (s *subject) readings(t handlers.Target) []reading {
 				}
 				s.want(sd, about, rs, each(Want{Status: found}))
 				r, _ := rs[0].whole.(handlers.Reading)
-				all = append(all, reading{about: sd.operation + " " + about, Reading: r, ended: state.Ended})
+				all = append(all, reading{about: sd.operation + " " + about, Reading: r, ended: state.Ended, known: true})
 			}
 		}
 		bare := handlers.Reading{Found: true, State: state.Name}
-		all = append(all, reading{about: state.Name + " without detail", Reading: bare, ended: state.Ended})
+		all = append(all, reading{about: state.Name + " without detail", Reading: bare, ended: state.Ended, known: true})
 	}
 	return all
 }

@@ -14,13 +14,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/rescindhq/rescind/handlers"
 )
 
 const requestID = "5f0c1e9e-0000-4000-8000-000000000001"
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var location = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
 // found is the status of a reading that has a state, so that answers and readings can be
 // compared in the same words.
@@ -31,6 +30,7 @@ type subject struct {
 	Suite
 	h     handlers.Handler
 	wire  *transport
+	keys  *keys
 	sides []side
 	errs  []error
 }
@@ -50,15 +50,16 @@ type side struct {
 type result struct {
 	Want
 	code, state, id string
-	whole           any // the handlers.Answer or handlers.Reading
+	notRun          bool // its error says that nothing was done
+	whole           any  // the handlers.Answer or handlers.Reading
 }
 
 func newSubject(s Suite) *subject {
-	sub := &subject{Suite: s, wire: &transport{}}
-	sub.h = s.New(func(at handlers.Place) aws.Config {
+	sub := &subject{Suite: s, wire: &transport{}, keys: &keys{from: good}}
+	sub.h = s.New(func(at handlers.Location) aws.Config {
 		return aws.Config{
 			Region:      at.Region,
-			Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+			Credentials: sub.keys,
 			HTTPClient:  sub.wire,
 			// Eager on purpose: a handler that leaves retries to its configuration is caught.
 			Retryer: func() aws.Retryer {
@@ -74,7 +75,7 @@ func newSubject(s Suite) *subject {
 		Peer: s.Cancel, operation: cancel.Operation, max: cancel.Max, good: s.Cancel.Taken,
 		gap: Want{Class: cmp.Or(s.Cancel.Gap, handlers.Unanswered)},
 		do: func(ctx context.Context, targets []handlers.Target) []result {
-			return answers(cancel.Do(ctx, place, targets))
+			return answers(cancel.Do(ctx, location, targets))
 		},
 	}, readSide(s.Read, sub.h.Read(), true)}
 	if r, ok := sub.h.(handlers.Resolver); ok && s.Resolve != nil && s.Last != nil {
@@ -88,7 +89,7 @@ func readSide(p Peer, call handlers.Call[handlers.Reading], tells bool) side {
 		Peer: p, tells: tells, operation: call.Operation, max: call.Max, good: found,
 		gap: Want{Status: handlers.NotFound},
 		do: func(ctx context.Context, targets []handlers.Target) []result {
-			return readings(call.Do(ctx, place, targets))
+			return readings(call.Do(ctx, location, targets))
 		},
 	}
 }
@@ -121,7 +122,7 @@ func readings(as []handlers.Reading) []result {
 
 func (r *result) setErr(e *handlers.Error) {
 	if e != nil {
-		r.Class, r.code = e.Class, e.Code
+		r.Class, r.code, r.notRun = e.Class, e.Code, e.NotRun
 	}
 }
 

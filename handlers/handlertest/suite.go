@@ -11,11 +11,14 @@
 //     that it travels; no retry, nothing held between calls, nothing left running;
 //   - refusals judged by code before text; a request refused as a whole gives each target
 //     the same class; what was never or not readably answered is Unanswered;
+//   - what was never sent, and what something other than the service answered, is no word of
+//     AWS's: it waits, and only the former leaves no doubt;
 //   - fields, batch sizes, states and documented errors agree with aws.json;
-//   - Judge is total and pure, and claims no more than the state shows.
+//   - Judge is total and pure, and claims no more than the state shows;
+//   - Predict foretells what Judge gives after a call, or says why that cannot be known.
 //
-// For the tables that each service has of its own, from a state to a status, [OnRoad] puts the
-// handler before AWS in a box, and [Drive] does with targets what the worker does.
+// For the tables that each service has of its own, from a state to a status, [OnRig] puts the
+// handler before the AWS simulator, and [Drive] does with targets what the worker does.
 package handlertest
 
 import (
@@ -30,7 +33,7 @@ import (
 // Suite is what must be known of a handler to test it. Fields without a default are required.
 type Suite struct {
 	// New makes the handler with SDK clients of the configuration that config gives.
-	New func(config func(handlers.Place) aws.Config) handlers.Handler
+	New func(config func(handlers.Location) aws.Config) handlers.Handler
 	// Commands returns the parameters of commands which have n targets between them, all
 	// different, that may share a request: one command of n targets or n of one, as the action
 	// goes. Equal n gives equal parameters, and the first targets of a larger n are those of
@@ -182,6 +185,8 @@ var checks = []struct {
 	{"refusals", checkRefusals},
 	{"unreadable", checkUnreadable},
 	{"unanswered", checkUnanswered},
+	{"origin", checkOrigin},
 	{"repeatable", checkRepeatable},
 	{"judge", checkJudge},
+	{"predict", checkPredict},
 }

@@ -2,7 +2,9 @@ package iot
 
 import (
 	"context"
+	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/iot"
@@ -13,9 +15,12 @@ import (
 // maxDetails is the most pairs of statusDetails (facts/aws.json: core.iot.limits).
 const maxDetails = 10
 
+// maxListed is the most executions on a page of ListJobExecutionsForJob (facts/aws.json).
+const maxListed = 250
+
 // executionHandler is iot:CancelJobExecution.
 type executionHandler struct {
-	clients func(handlers.Place) client
+	clients func(handlers.Location) client
 }
 
 // execution is a target's Params: the request.
@@ -66,11 +71,27 @@ func (h *executionHandler) Targets(p handlers.Parameters) ([]handlers.Target, er
 	if n, ok := p.Number("expectedVersion"); ok {
 		e.Version = &n
 	}
+	t, err := e.target()
+	return []handlers.Target{t}, err
+}
+
+func (e execution) target() (handlers.Target, error) {
 	k, err := key(e.execOptions)
-	if err != nil {
-		return nil, err
-	}
-	return []handlers.Target{{ID: e.thing + "/" + e.job, Key: k, Params: e}}, nil
+	return handlers.Target{ID: e.thing + "/" + e.job, Key: k, Params: e}, err
+}
+
+// Stronger is force, of the version that the command expects.
+func (h *executionHandler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	e := t.Params.(execution)
+	isForced := e.Force
+	e.Force = true
+	stronger, err := e.target()
+	return handlers.Stronger{Action: h.Action(), Target: stronger, Name: "CancelJobExecution with force"}, !isForced && err == nil
+}
+
+// OnlyStronger: what is IN_PROGRESS takes force.
+func (h *executionHandler) OnlyStronger(r handlers.Reading) bool {
+	return types.JobExecutionStatus(r.State) == types.JobExecutionStatusInProgress
 }
 
 // Cancel is CancelJobExecution.
@@ -83,7 +104,7 @@ func (h *executionHandler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeJobExecution", Max: 1, Quota: quota, Do: handlers.One(h.describe)}
 }
 
-func (h *executionHandler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
+func (h *executionHandler) cancel(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Answer {
 	e := t.Params.(execution)
 	out, err := h.clients(at).CancelJobExecution(ctx, &sdk.CancelJobExecutionInput{
 		ThingName: aws.String(e.thing), JobId: aws.String(e.job),
@@ -92,10 +113,10 @@ func (h *executionHandler) cancel(ctx context.Context, at handlers.Place, t hand
 	if err != nil {
 		return refused(err)
 	}
-	return handlers.Answer{Status: handlers.Accepted, RequestID: requestID(out.ResultMetadata)}
+	return handlers.Taken(handlers.Accepted, requestID(out.ResultMetadata))
 }
 
-func (h *executionHandler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+func (h *executionHandler) describe(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Reading {
 	e := t.Params.(execution)
 	out, err := h.clients(at).DescribeJobExecution(ctx, &sdk.DescribeJobExecutionInput{
 		ThingName: aws.String(e.thing), JobId: aws.String(e.job),
@@ -103,17 +124,40 @@ func (h *executionHandler) describe(ctx context.Context, at handlers.Place, t ha
 	if err != nil {
 		return unread(err)
 	}
-	var state string
-	if out.Execution != nil {
-		state = string(out.Execution.Status)
+	if out.Execution == nil {
+		return read("", out.ResultMetadata)
 	}
-	return read(state, out.ResultMetadata)
+	r := read(string(out.Execution.Status), out.ResultMetadata)
+	r.Detail = version(out.Execution.VersionNumber)
+	return r
 }
+
+// version is an execution's, and what a reading of it tells beside the state.
+type version int64
 
 // Judge says what an execution's state shows (facts/aws.json: core.iot.cancellable and
 // core.iot.terminal).
 func (h *executionHandler) Judge(t handlers.Target, tried handlers.Tried, r handlers.Reading) handlers.Answer {
 	return judge(t.Params.(execution).standing(r.State), tried, r)
+}
+
+// Predict says conflict of an execution that a call with another expectedVersion would stop.
+func (h *executionHandler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	a := handlers.Predict(h, t, r, string(types.JobExecutionStatusQueued), string(types.JobExecutionStatusInProgress))
+	e, is := t.Params.(execution).Version, version(0)
+	if v, known := r.Detail.(version); known {
+		is = v
+	}
+	switch {
+	case e == nil || int64(is) == *e:
+	case a.Status == handlers.NotCancellable:
+		return handlers.NoPrediction(r, "the execution has not the expectedVersion either, and IoT does not document which of the two it looks at first")
+	case a.Status == handlers.Accepted:
+		a = h.Judge(t, handlers.Tried{Refusal: &handlers.Error{
+			Class: handlers.VersionMismatch, Code: codeVersion, Message: fmt.Sprintf("expectedVersion is %d, and the execution has version %d", *e, is),
+		}}, r)
+	}
+	return a
 }
 
 func (e execution) standing(state string) standing {
@@ -133,4 +177,36 @@ func (e execution) standing(state string) standing {
 	default: // A state that IoT added since.
 		return open
 	}
+}
+
+// ListKey is the job.
+func (h *executionHandler) ListKey(t handlers.Target) string { return t.Params.(execution).job }
+
+// List is ListJobExecutionsForJob, of those that are CANCELED: 250 a page.
+func (h *executionHandler) List() handlers.Call[handlers.Reading] {
+	return handlers.Call[handlers.Reading]{Operation: "ListJobExecutionsForJob", Max: 1, Quota: quota, Do: handlers.One(h.list)}
+}
+
+func (h *executionHandler) list(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Reading {
+	listing := t.Params.(handlers.Listing)
+	job := listing.Of.Params.(execution).job
+	in := &sdk.ListJobExecutionsForJobInput{JobId: &job, Status: types.JobExecutionStatusCanceled, MaxResults: aws.Int32(maxListed)}
+	if listing.Page != "" {
+		in.NextToken = &listing.Page
+	}
+	out, err := h.clients(at).ListJobExecutionsForJob(ctx, in)
+	if err != nil {
+		e, id := handlers.Classify(err, codes)
+		return handlers.Reading{Err: e, RequestID: id}
+	}
+	id := requestID(out.ResultMetadata)
+	page := handlers.Page{Readings: make(map[string]handlers.Reading, len(out.ExecutionSummaries)), Next: aws.ToString(out.NextToken)}
+	for _, each := range out.ExecutionSummaries {
+		// arn:aws:iot:REGION:ACCOUNT:thing/NAME
+		_, thing, _ := strings.Cut(aws.ToString(each.ThingArn), ":thing/")
+		if s := each.JobExecutionSummary; s != nil && s.Status != "" {
+			page.Readings[thing+"/"+job] = handlers.Reading{Found: true, State: string(s.Status), RequestID: id}
+		}
+	}
+	return handlers.Reading{Found: true, Detail: page, RequestID: id}
 }

@@ -5,7 +5,8 @@
 // IoT takes one target a call. Its success is enough: the target is accepted, and no state is
 // read. A refusal by state or by version, or of a request as invalid, does not say how the
 // target ended: its state is read, by DescribeJobExecution or DescribeJob, and judged
-// (judge.go). execution.go is the one action, job.go the other.
+// (judge.go). execution.go is the one action, job.go the other. Proof for
+// many executions of a job is read by ListJobExecutionsForJob.
 package iot
 
 import (
@@ -43,16 +44,17 @@ var (
 // client is the part of the SDK that the handlers call.
 type client interface {
 	CancelJobExecution(context.Context, *sdk.CancelJobExecutionInput, ...func(*sdk.Options)) (*sdk.CancelJobExecutionOutput, error)
+	ListJobExecutionsForJob(context.Context, *sdk.ListJobExecutionsForJobInput, ...func(*sdk.Options)) (*sdk.ListJobExecutionsForJobOutput, error)
 	DescribeJobExecution(context.Context, *sdk.DescribeJobExecutionInput, ...func(*sdk.Options)) (*sdk.DescribeJobExecutionOutput, error)
 	CancelJob(context.Context, *sdk.CancelJobInput, ...func(*sdk.Options)) (*sdk.CancelJobOutput, error)
 	DescribeJob(context.Context, *sdk.DescribeJobInput, ...func(*sdk.Options)) (*sdk.DescribeJobOutput, error)
 }
 
 // New returns the handlers of iot:CancelJobExecution and iot:CancelJob. config gives the SDK
-// configuration (region, credentials, endpoint) for a place; it is asked when a place is first
+// configuration (region, credentials, endpoint) for a location; it is asked when a location is first
 // called and must be safe for concurrent use. Whatever retries it configures are turned off.
-func New(config func(handlers.Place) aws.Config) []handlers.Handler {
-	clients := handlers.PerPlace(func(at handlers.Place) client {
+func New(config func(handlers.Location) aws.Config) []handlers.Handler {
+	clients := handlers.PerLocation(func(at handlers.Location) client {
 		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
 			// One attempt: the lane owns retries.
 			o.Retryer = aws.NopRetryer{}
@@ -62,12 +64,15 @@ func New(config func(handlers.Place) aws.Config) []handlers.Handler {
 	return []handlers.Handler{&executionHandler{clients}, &jobHandler{clients}}
 }
 
+// codeVersion refuses a call whose expectedVersion is not that of the execution.
+const codeVersion = "VersionConflictException"
+
 // codes are IoT's own (facts/aws.json: core.iot.operations). ThrottlingException, which IoT
 // answers with 400 or 429, means the same from every service.
 var codes = handlers.Codes{
 	"InvalidStateTransitionException": handlers.Unsettled,
 	"ResourceNotFoundException":       handlers.NoSuchTarget,
-	"VersionConflictException":        handlers.VersionMismatch,
+	codeVersion:                       handlers.VersionMismatch,
 	// CancelJob's 410, "A limit has been exceeded": which limit is not documented, and nothing
 	// in a cancel can break one but its rate; aws.json lists it among the throttle codes. It
 	// costs time, and if it does not pass, RESCIND_GIVE_UP ends the command.

@@ -30,7 +30,7 @@ func executionSuite() handlertest.Suite {
 		return []string{thing + "/" + part[4] + errorText(err)}
 	}
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[0] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[0] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for i := range commands {
@@ -56,8 +56,12 @@ func executionSuite() handlertest.Suite {
 					return handlertest.Refuse(404, "ResourceNotFoundException", "no such execution")
 				}
 				thing, job, _ := strings.Cut(items[0].ID, "/")
+				number := 3
+				if other, is := items[0].Extra.(version); is {
+					number = int(other)
+				}
 				return encode(map[string]any{"execution": map[string]any{
-					"jobId": job, "thingArn": "arn:aws:iot:us-east-1:123456789012:thing/" + thing, "status": items[0].State, "versionNumber": 3,
+					"jobId": job, "thingArn": "arn:aws:iot:us-east-1:123456789012:thing/" + thing, "status": items[0].State, "versionNumber": number,
 				}})
 			},
 		},
@@ -66,6 +70,7 @@ func executionSuite() handlertest.Suite {
 			{Name: "TIMED_OUT", Ended: true}, {Name: "REJECTED", Ended: true}, {Name: "REMOVED", Ended: true},
 			{Name: "CANCELED", Ended: true},
 		},
+		Extras: []any{version(4)}, // not the expectedVersion
 		Beyond: map[string]string{"statusDetails": "API_CancelJobExecution; core.iot.limits.statusDetails_pairs"},
 	}
 }
@@ -73,7 +78,7 @@ func executionSuite() handlertest.Suite {
 func jobSuite() handlertest.Suite {
 	asked := func(r handlertest.Request) []string { return []string{strings.Split(r.URL.Path, "/")[2]} }
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[1] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[1] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for i := range commands {
@@ -151,7 +156,7 @@ func errorText(err error) string {
 // What a command's text must be for its parameters to be sent: each row breaks one rule of the
 // API pages, and the error names the field.
 func TestRulesOfTheParameters(t *testing.T) {
-	decoder := command.NewDecoder(New(func(handlers.Place) aws.Config { return aws.Config{} }), place)
+	decoder := command.NewDecoder(New(func(handlers.Location) aws.Config { return aws.Config{} }), location)
 	const execution, job = `"thingName":"t:1","jobId":"j"`, `"jobId":"j"`
 	pairs := func(n int) string {
 		all := make([]string, n)
@@ -211,7 +216,7 @@ func TestRulesOfTheParameters(t *testing.T) {
 
 // Requests that say the same of one execution share a call, and others do not.
 func TestKeys(t *testing.T) {
-	h := New(func(handlers.Place) aws.Config { return aws.Config{} })[0]
+	h := New(func(handlers.Location) aws.Config { return aws.Config{} })[0]
 	target := func(p handlers.Parameters) handlers.Target {
 		p["thingName"], p["jobId"] = "t", "j"
 		targets, err := h.Targets(p)

@@ -14,7 +14,7 @@ import (
 // its executions, about a thousand a minute (facts/aws.json: core.iot.batch.whole_job), and
 // without force leaves those that are IN_PROGRESS to their things.
 type jobHandler struct {
-	clients func(handlers.Place) client
+	clients func(handlers.Location) client
 }
 
 // job is a target's Params: the request.
@@ -51,12 +51,26 @@ func (h *jobHandler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 	j := job{id: p.Text("jobId"), jobOptions: jobOptions{
 		Force: p.Flag("force"), ReasonCode: p.Text("reasonCode"), Comment: p.Text("comment"),
 	}}
-	k, err := key(j.jobOptions)
-	if err != nil {
-		return nil, err
-	}
-	return []handlers.Target{{ID: j.id, Key: k, Params: j}}, nil
+	t, err := j.target()
+	return []handlers.Target{t}, err
 }
+
+func (j job) target() (handlers.Target, error) {
+	k, err := key(j.jobOptions)
+	return handlers.Target{ID: j.id, Key: k, Params: j}, err
+}
+
+// Stronger is force.
+func (h *jobHandler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	j := t.Params.(job)
+	isForced := j.Force
+	j.Force = true
+	stronger, err := j.target()
+	return handlers.Stronger{Action: h.Action(), Target: stronger, Name: "CancelJob with force"}, !isForced && err == nil
+}
+
+// OnlyStronger is never: a job is CANCELED without force too.
+func (h *jobHandler) OnlyStronger(handlers.Reading) bool { return false }
 
 // Cancel is CancelJob.
 func (h *jobHandler) Cancel() handlers.Call[handlers.Answer] {
@@ -68,7 +82,7 @@ func (h *jobHandler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeJob", Max: 1, Quota: quota, Do: handlers.One(h.describe)}
 }
 
-func (h *jobHandler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
+func (h *jobHandler) cancel(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Answer {
 	j := t.Params.(job)
 	in := &sdk.CancelJobInput{JobId: aws.String(j.id), Force: j.Force}
 	if j.ReasonCode != "" {
@@ -88,7 +102,7 @@ func (h *jobHandler) cancel(ctx context.Context, at handlers.Place, t handlers.T
 	return a
 }
 
-func (h *jobHandler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+func (h *jobHandler) describe(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Reading {
 	out, err := h.clients(at).DescribeJob(ctx, &sdk.DescribeJobInput{JobId: aws.String(t.ID)})
 	if err != nil {
 		return unread(err)
@@ -105,6 +119,11 @@ func (h *jobHandler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.R
 	return judge(jobStanding(r.State), tried, r)
 }
 
+// Predict is by the job's own state: what its executions come to is not said.
+func (h *jobHandler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	return handlers.Predict(h, t, r, string(types.JobStatusInProgress), string(types.JobStatusScheduled))
+}
+
 func jobStanding(state string) standing {
 	switch types.JobStatus(state) {
 	case types.JobStatusInProgress, types.JobStatusScheduled:
@@ -115,7 +134,7 @@ func jobStanding(state string) standing {
 		return ended
 	case types.JobStatusDeletionInProgress:
 		// To cancel such a job is an error (API_DeleteJob), and how its executions end is not
-		// told.
+		// documented.
 		return beyond
 	default: // A state that IoT added since.
 		return open

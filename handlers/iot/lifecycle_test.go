@@ -13,18 +13,18 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var location = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
-type road = handlertest.Road
+type rig = handlertest.Rig
 
-// onRoad runs a test of the i-th handler that New returns, in virtual time.
-func onRoad(t *testing.T, i int, o awssim.Options, test func(*road)) {
+// onRig runs a test of the i-th handler that New returns, in virtual time.
+func onRig(t *testing.T, i int, o awssim.Options, test func(*rig)) {
 	t.Helper()
-	handlertest.OnRoad(t, New, i, o, test)
+	handlertest.OnRig(t, New, i, o, test)
 }
 
 // follow returns what the one target comes to.
-func follow(r *road, p handlers.Parameters) handlers.Answer {
+func follow(r *rig, p handlers.Parameters) handlers.Answer {
 	r.Helper()
 	return r.Follow(r.Targets(p))[0]
 }
@@ -71,7 +71,7 @@ var executionLifecycle = []struct {
 
 func TestExecutionLifecycle(t *testing.T) {
 	for _, row := range executionLifecycle {
-		onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: 10 * time.Second}}, func(r *road) {
+		onRig(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: 10 * time.Second}}, func(r *rig) {
 			about := fmt.Sprintf("%s, force %v (%s)", row.state, row.force, row.source)
 			putExecution(r, row.state)
 			targets := r.Targets(anExecution(handlers.Parameters{"force": row.force}))
@@ -85,7 +85,7 @@ func TestExecutionLifecycle(t *testing.T) {
 	}
 }
 
-func putExecution(r *road, state string) {
+func putExecution(r *rig, state string) {
 	if state != absent {
 		r.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: simiot.State(state), Version: 3})
 	}
@@ -110,7 +110,7 @@ var jobLifecycle = []struct {
 func TestJobLifecycle(t *testing.T) {
 	for _, row := range jobLifecycle {
 		for _, force := range []bool{false, true} {
-			onRoad(t, 1, awssim.Options{}, func(r *road) {
+			onRig(t, 1, awssim.Options{}, func(r *rig) {
 				about := fmt.Sprintf("%s, force %v (%s)", row.state, force, row.source)
 				if row.state != absent {
 					r.PutThingJobs(awssim.ThingJob{ID: "j", State: simiot.JobState(row.state)})
@@ -184,7 +184,7 @@ func TestExpectedVersion(t *testing.T) {
 		{"REMOVED", 2, "already_ended", 1, "optimistic_lock; the order is undocumented; terminal"},
 		{absent, 3, "not_found", 0, "ResourceNotFoundException"},
 	} {
-		onRoad(t, 0, awssim.Options{}, func(r *road) {
+		onRig(t, 0, awssim.Options{}, func(r *rig) {
 			about := fmt.Sprintf("%s at version 3, expected %d (%s)", row.state, row.version, row.source)
 			putExecution(r, row.state)
 			a := follow(r, anExecution(handlers.Parameters{"expectedVersion": row.version}))
@@ -198,7 +198,7 @@ func TestExpectedVersion(t *testing.T) {
 
 // The options of a command arrive.
 func TestOptionsArrive(t *testing.T) {
-	onRoad(t, 0, awssim.Options{}, func(r *road) {
+	onRig(t, 0, awssim.Options{}, func(r *rig) {
 		putExecution(r, "IN_PROGRESS")
 		details := map[string]string{"by": "rescind", "why": "zu teuer — genug"}
 		a := follow(r, anExecution(handlers.Parameters{"force": true, "statusDetails": details}))
@@ -225,7 +225,7 @@ func TestAfterAFault(t *testing.T) {
 		{"lost: the refusal is the echo of our own cancel", lost, "QUEUED", nil, "cancelled", 2, 1},
 		{"5xx after the fact: the same", doubtful, "QUEUED", nil, "cancelled", 2, 1},
 		{"lost: the version is the one that our own cancel made", lost, "QUEUED", version(3), "cancelled", 2, 1},
-		{"lost, and not to be told from our own cancel", lost, "CANCELED", nil, "cancelled", 2, 1},
+		{"lost, and not to be distinguished from our own cancel", lost, "CANCELED", nil, "cancelled", 2, 1},
 		{"lost, and ended before", lost, "SUCCEEDED", nil, "already_ended", 2, 1},
 		{"lost, and not to be cancelled", lost, "IN_PROGRESS", nil, "not_cancellable", 2, 1},
 		{"lost, and not known", lost, absent, nil, "not_found", 2, 1},
@@ -234,12 +234,12 @@ func TestAfterAFault(t *testing.T) {
 		{"503: the second call is the first", broken, "QUEUED", nil, "accepted", 2, 0},
 		{"denied", awssim.Fault{Denied: 1}, "QUEUED", nil, "denied", 1, 0},
 	} {
-		onRoad(t, 0, awssim.Options{Faults: awssim.Faults{"iot:CancelJobExecution": row.fault}}, func(r *road) {
+		onRig(t, 0, awssim.Options{Faults: awssim.Faults{"iot:CancelJobExecution": row.fault}}, func(r *rig) {
 			putExecution(r, row.state)
 			r.Want(row.about+": "+row.state, follow(r, anExecution(row.options)), row.status, row.calls, row.reads)
 		})
 	}
-	onRoad(t, 1, awssim.Options{Faults: awssim.Faults{"iot:CancelJob": lost}}, func(r *road) {
+	onRig(t, 1, awssim.Options{Faults: awssim.Faults{"iot:CancelJob": lost}}, func(r *rig) {
 		r.PutThingJobs(awssim.ThingJob{ID: "j"})
 		if a := follow(r, handlers.Parameters{"jobId": "j"}); a.Status != handlers.Cancelled {
 			t.Errorf("a whole job, lost: %+v, want cancelled", a)
@@ -249,7 +249,7 @@ func TestAfterAFault(t *testing.T) {
 
 // A second command for the same target is a success, whatever became of it in between.
 func TestSecondCancel(t *testing.T) {
-	onRoad(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: time.Minute}}, func(r *road) {
+	onRig(t, 0, awssim.Options{IoT: simiot.Options{StopAfter: time.Minute}}, func(r *rig) {
 		putExecution(r, "QUEUED")
 		for _, want := range []handlers.Status{handlers.Accepted, handlers.Accepted, handlers.AlreadyCancelled} {
 			if a := follow(r, anExecution(nil)); a.Status != want {
@@ -303,7 +303,7 @@ func TestJudge(t *testing.T) {
 
 // Throttling costs time: 30 calls come through a bucket of 10 that refills by 10 a second.
 func TestThrottledCallsComeThrough(t *testing.T) {
-	onRoad(t, 0, awssim.Options{}, func(r *road) {
+	onRig(t, 0, awssim.Options{}, func(r *rig) {
 		began := time.Now()
 		for i := range 30 {
 			thing := fmt.Sprintf("t%d", i)

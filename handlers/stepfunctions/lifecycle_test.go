@@ -15,29 +15,29 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var location = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
-type road = handlertest.Road
+type rig = handlertest.Rig
 
-// onRoad runs a test of the handler in virtual time.
-func onRoad(t *testing.T, o awssim.Options, test func(*road)) {
+// onRig runs a test of the handler in virtual time.
+func onRig(t *testing.T, o awssim.Options, test func(*rig)) {
 	t.Helper()
-	handlertest.OnRoad(t, New, 0, o, test)
+	handlertest.OnRig(t, New, 0, o, test)
 }
 
-func targets(r *road, given record) []handlers.Target {
+func targets(r *rig, given record) []handlers.Target {
 	r.Helper()
 	return r.Targets(handlers.Parameters{"executionArn": arn(0), "error": given.code, "cause": given.cause})
 }
 
 // follow returns what an execution comes to.
-func follow(r *road, given record) handlers.Answer {
+func follow(r *rig, given record) handlers.Answer {
 	r.Helper()
 	return r.Follow(targets(r, given))[0]
 }
 
 // put puts the execution in, in a state by name, with what a stop of another left there.
-func put(r *road, state string) {
+func put(r *rig, state string) {
 	e := awssim.Execution{ARN: arn(0), State: simsfn.State(state)}
 	if e.State == simsfn.Aborted {
 		e.Error, e.Cause = theirs.code, theirs.cause
@@ -88,7 +88,7 @@ var lifecycle = []struct {
 func TestLifecycle(t *testing.T) {
 	for _, row := range lifecycle {
 		for _, given := range row.options {
-			onRoad(t, awssim.Options{StepFunctions: simsfn.Options{RefuseEnded: row.refuses}}, func(r *road) {
+			onRig(t, awssim.Options{StepFunctions: simsfn.Options{RefuseEnded: row.refuses}}, func(r *rig) {
 				put(r, row.state)
 				a := follow(r, given)
 				about := fmt.Sprintf("%s, sending %+v (%s)", row.state, given, row.source)
@@ -128,7 +128,7 @@ func TestLifecycleAgreesWithFacts(t *testing.T) {
 	alive := append([]string{"RUNNING"}, known.Intermediate...)
 	states := slices.Concat(alive, known.Terminal)
 	if len(states) != len(simsfn.States()) {
-		t.Errorf("aws.json has %v, the box %v", states, simsfn.States())
+		t.Errorf("aws.json has %v, the simulator %v", states, simsfn.States())
 	}
 	for _, state := range states {
 		rows := 0
@@ -168,7 +168,7 @@ func TestAfterAFault(t *testing.T) {
 		{"lost, and what has ended is taken", lost, "RUNNING", false, record{}, "accepted", 2, 0},
 		{"lost, and what has ended is refused: the echo of our own stop", lost, "RUNNING", true, record{}, "cancelled", 2, 1},
 		{"the same by its record", lost, "RUNNING", true, record{"Guard", "over budget"}, "cancelled", 2, 1},
-		{"lost, and not to be told from our own stop", lost, "ABORTED", true, record{}, "cancelled", 2, 1},
+		{"lost, and not to be distinguished from our own stop", lost, "ABORTED", true, record{}, "cancelled", 2, 1},
 		{"lost, and another's by its record", lost, "ABORTED", true, record{"", "over budget"}, "already_cancelled", 2, 1},
 		{"lost, and ended before", lost, "SUCCEEDED", true, record{}, "already_ended", 2, 1},
 		{"lost, and not known", lost, absent, false, record{}, "not_found", 2, 1},
@@ -179,7 +179,7 @@ func TestAfterAFault(t *testing.T) {
 			StepFunctions: simsfn.Options{RefuseEnded: row.refuses},
 			Faults:        awssim.Faults{"states:StopExecution": row.fault},
 		}
-		onRoad(t, o, func(r *road) {
+		onRig(t, o, func(r *rig) {
 			put(r, row.state)
 			r.Want(row.about, follow(r, row.given), row.status, row.calls, row.reads)
 		})
@@ -201,7 +201,7 @@ func TestEncryptedExecution(t *testing.T) {
 		{"KmsAccessDeniedException", record{"", "over budget"}, "denied", 0, ""},
 		{"KmsInvalidStateException", record{"", "over budget"}, "failed", 1, ""},
 	} {
-		onRoad(t, awssim.Options{}, func(r *road) {
+		onRig(t, awssim.Options{}, func(r *rig) {
 			r.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: row.code})
 			a := follow(r, row.given)
 			r.Want(fmt.Sprintf("%s, sending %+v", row.code, row.given), a, row.status, 1, row.reads)
@@ -218,7 +218,7 @@ func TestEncryptedExecution(t *testing.T) {
 
 // A key that KMS throttles costs time.
 func TestThrottledKey(t *testing.T) {
-	onRoad(t, awssim.Options{}, func(r *road) {
+	onRig(t, awssim.Options{}, func(r *rig) {
 		r.PutExecutions(awssim.Execution{ARN: arn(0), KeyTrouble: "KmsThrottlingException"})
 		time.AfterFunc(9*time.Second, func() { r.PutExecutions(awssim.Execution{ARN: arn(0)}) })
 		r.Want("throttled for 9 s, tried each 2 s", follow(r, record{"", "over budget"}), handlers.Accepted, 6, 0)
@@ -227,7 +227,7 @@ func TestThrottledKey(t *testing.T) {
 
 // A description may lag behind a stop, and then it is no more than accepted.
 func TestDescriptionLags(t *testing.T) {
-	onRoad(t, awssim.Options{StepFunctions: simsfn.Options{Lag: time.Second}}, func(r *road) {
+	onRig(t, awssim.Options{StepFunctions: simsfn.Options{Lag: time.Second}}, func(r *rig) {
 		put(r, "RUNNING")
 		given := record{"Guard", "over budget"}
 		r.Want("at once", follow(r, given), handlers.Accepted, 1, 0)
@@ -243,7 +243,7 @@ func TestDescriptionLags(t *testing.T) {
 // An ARN that is not one of an execution of a STANDARD state machine has failed in AWS's words.
 func TestInvalidARN(t *testing.T) {
 	for _, id := range []string{"orders", "arn:aws:states:us-east-1:123456789012:express:orders:run-1:5b1d"} {
-		onRoad(t, awssim.Options{}, func(r *road) {
+		onRig(t, awssim.Options{}, func(r *rig) {
 			a := r.Follow([]handlers.Target{{ID: id, Params: record{}}})[0]
 			r.Want(id, a, handlers.Failed, 1, 1)
 			if a.Err == nil || a.Err.Code != "InvalidArn" {
@@ -255,11 +255,13 @@ func TestInvalidARN(t *testing.T) {
 
 // Both calls end with their context, and say so.
 func TestContextEnds(t *testing.T) {
-	onRoad(t, awssim.Options{Latency: time.Hour}, func(r *road) {
+	onRig(t, awssim.Options{Latency: time.Hour}, func(r *rig) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		a := r.Handler.Cancel().Do(ctx, place, targets(r, record{}))[0]
-		rd := r.Handler.Read().Do(ctx, place, targets(r, record{}))[0]
+		a := r.Handler.Cancel().Do(ctx, location, targets(r, record{}))[0]
+		ctx, cancel = context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		rd := r.Handler.Read().Do(ctx, location, targets(r, record{}))[0]
 		if a.Err == nil || a.Err.Class != handlers.Unanswered || rd.Err == nil || rd.Err.Class != handlers.Unanswered {
 			t.Errorf("%+v and %+v, want unanswered", a, rd)
 		}

@@ -28,7 +28,7 @@ func suite() handlertest.Suite {
 	final := handlertest.Want{Class: handlers.Final}
 	throttled := handlertest.Want{Class: handlers.Throttled}
 	return handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[0] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[0] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for i := range commands {
@@ -105,11 +105,18 @@ func answerDescribe(_ handlertest.Request, items []handlertest.Item) handlertest
 	return handlertest.Response{Body: string(b)}
 }
 
-// Both calls start slowly, since nothing is known.
-func TestQuotasAreAGuess(t *testing.T) {
+func TestQuotasByRegion(t *testing.T) {
 	h := New(nil)[0]
-	if q := (handlers.Quota{Rate: 5, Burst: 5}); h.Cancel().Quota != q || h.Read().Quota != q {
-		t.Errorf("%+v and %+v, want %+v", h.Cancel().Quota, h.Read().Quota, q)
+	cancel, read := h.Cancel(), h.Read()
+	for region, want := range map[string][2]handlers.Quota{
+		"us-east-1":    {{Rate: 200, Burst: 1000}, {Rate: 15, Burst: 300}},
+		"us-west-2":    {{Rate: 200, Burst: 1000}, {Rate: 15, Burst: 300}},
+		"eu-west-1":    {{Rate: 200, Burst: 1000}, {Rate: 15, Burst: 300}},
+		"eu-central-1": {{Rate: 25, Burst: 500}, {Rate: 10, Burst: 250}},
+	} {
+		if got := [2]handlers.Quota{cancel.QuotaAt(region), read.QuotaAt(region)}; got != want {
+			t.Errorf("%s: %+v, want %+v", region, got, want)
+		}
 	}
 }
 
@@ -146,13 +153,13 @@ func TestOnlyWhatWasGivenIsSent(t *testing.T) {
 		{"Guard", "over budget", request{Error: aws.String("Guard"), Cause: aws.String("over budget"), IncludedData: "ALL_DATA"}},
 	} {
 		p := &peer{}
-		h := &handler{clients: func(handlers.Place) client { return p }}
+		h := &handler{clients: func(handlers.Location) client { return p }}
 		targets, err := h.Targets(handlers.Parameters{"executionArn": arn(0), "error": row.code, "cause": row.cause})
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.stop(t.Context(), handlers.Place{}, targets)
-		h.describe(t.Context(), handlers.Place{}, targets)
+		h.stop(t.Context(), handlers.Location{}, targets)
+		h.describe(t.Context(), handlers.Location{}, targets)
 		row.want.ARN = arn(0)
 		if !reflect.DeepEqual(p.got, row.want) {
 			t.Errorf("error %q, cause %q: sent %+v, want %+v", row.code, row.cause, p.got, row.want)
@@ -161,7 +168,10 @@ func TestOnlyWhatWasGivenIsSent(t *testing.T) {
 }
 
 // peer keeps what both calls sent, and refuses them.
-type peer struct{ got request }
+type peer struct {
+	client // panics where a test forgot an answer
+	got    request
+}
 
 func (p *peer) StopExecution(_ context.Context, in *sdk.StopExecutionInput, _ ...func(*sdk.Options)) (*sdk.StopExecutionOutput, error) {
 	p.got.ARN, p.got.Error, p.got.Cause = *in.ExecutionArn, in.Error, in.Cause

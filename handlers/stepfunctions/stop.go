@@ -19,7 +19,7 @@ var codes = handlers.Codes{
 	"KmsAccessDeniedException": handlers.NotAuthorized,
 }
 
-func (h *handler) stop(ctx context.Context, at handlers.Place, targets []handlers.Target) []handlers.Answer {
+func (h *handler) stop(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Answer {
 	t := targets[0]
 	r, _ := t.Params.(record)
 	out, err := h.clients(at).StopExecution(ctx, &sdk.StopExecutionInput{ExecutionArn: &t.ID, Error: sent(r.code), Cause: sent(r.cause)})

@@ -26,7 +26,7 @@ type detail struct {
 // another run, which no call was made for.
 const codeContinuedAsNew = "ContinuedAsNew"
 
-func (h *handler) describe(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Reading {
+func (h *handler) describe(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Reading {
 	run := runOf(t)
 	if run == "" {
 		return handlers.Reading{Err: errUnresolved}
@@ -93,6 +93,11 @@ func (h *handler) Judge(t handlers.Target, tried handlers.Tried, r handlers.Read
 		h.judgeOpen(&a, tried, d)
 	}
 	return a
+}
+
+// Predict says what a command would come to that names this run, or is resolved to it.
+func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
+	return handlers.Predict(h, t, r, string(types.ExecutionStatusOpen))
 }
 
 // judgeOpen judges a run that has not ended.

@@ -13,7 +13,7 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-var place = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var location = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
 // The two handlers by their place in what New returns.
 const (
@@ -21,16 +21,16 @@ const (
 	terminating = 1
 )
 
-type road = handlertest.Road
+type rig = handlertest.Rig
 
-// onRoad runs a test of one of the handlers in virtual time.
-func onRoad(t *testing.T, i int, o awssim.Options, test func(*road)) {
+// onRig runs a test of one of the handlers in virtual time.
+func onRig(t *testing.T, i int, o awssim.Options, test func(*rig)) {
 	t.Helper()
-	handlertest.OnRoad(t, New, i, o, test)
+	handlertest.OnRig(t, New, i, o, test)
 }
 
 // target is a command's for a run of the workflow "w"; "" leaves the run open.
-func target(r *road, run string) handlers.Target {
+func target(r *rig, run string) handlers.Target {
 	r.Helper()
 	p := handlers.Parameters{"domain": "d", "workflowId": "w"}
 	if run != "" {
@@ -40,14 +40,14 @@ func target(r *road, run string) handlers.Target {
 }
 
 // follow returns what a target comes to.
-func follow(r *road, t handlers.Target) handlers.Answer {
+func follow(r *rig, t handlers.Target) handlers.Answer {
 	r.Helper()
 	return r.Follow([]handlers.Target{t})[0]
 }
 
 // pinned is the target as it is resolved.
-func pinned(r *road, run string) handlers.Target {
-	targets, _ := handlertest.Resolve(r.Context(), r.Handler, place, []handlers.Target{target(r, run)})
+func pinned(r *rig, run string) handlers.Target {
+	targets, _ := handlertest.Resolve(r.Context(), r.Handler, location, []handlers.Target{target(r, run)})
 	return targets[0]
 }
 
@@ -58,7 +58,7 @@ const (
 )
 
 // put puts run "r" of workflow "w" in.
-func put(r *road, state string) {
+func put(r *rig, state string) {
 	run := awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "r", Ignores: state == deaf, CancelRequested: state == asking}
 	if how, closed := strings.CutPrefix(state, closedAs); closed {
 		run.Close = simswf.CloseStatus(how)
@@ -99,7 +99,7 @@ func TestLifecycle(t *testing.T) {
 	options := awssim.Options{SWF: simswf.Options{ObeyAfter: 10 * time.Second}}
 	for _, row := range lifecycle {
 		for i, later := range []handlers.Status{row.cancelled, row.terminated} {
-			onRoad(t, i, options, func(r *road) {
+			onRig(t, i, options, func(r *rig) {
 				about := fmt.Sprintf("%s of %s (%s)", r.Handler.Action(), row.state, row.source)
 				put(r, row.state)
 				a := follow(r, target(r, "r"))
@@ -109,7 +109,7 @@ func TestLifecycle(t *testing.T) {
 					t.Errorf("%s, a minute later: %+v, want %s", about, got, later)
 				}
 			})
-			onRoad(t, i, options, func(r *road) {
+			onRig(t, i, options, func(r *rig) {
 				about := fmt.Sprintf("%s of %s without a run id (%s)", r.Handler.Action(), row.state, row.source)
 				put(r, row.state)
 				calls, looks := 0, 1
@@ -166,7 +166,7 @@ func TestAfterAFault(t *testing.T) {
 		{"lost, and closed since: the echo of our own request", requesting, lost, "OPEN", 0, "cancelled", 2, 1},
 		{"lost, and open still", requesting, lost, "OPEN", time.Minute, "accepted", 2, 0},
 		{"lost, and the echo of our own termination", terminating, lost, "OPEN", 0, "cancelled", 2, 1},
-		{"lost, and not to be told from our own", terminating, lost, "CLOSED/CANCELED", 0, "cancelled", 2, 1},
+		{"lost, and not to be distinguished from our own", terminating, lost, "CLOSED/CANCELED", 0, "cancelled", 2, 1},
 		{"lost, and ended before", requesting, lost, "CLOSED/FAILED", 0, "already_ended", 2, 1},
 		{"lost, and not known", terminating, lost, absent, 0, "not_found", 2, 1},
 		{"unsent: the second call is the first", terminating, unsent, "OPEN", 0, "accepted", 2, 0},
@@ -175,7 +175,7 @@ func TestAfterAFault(t *testing.T) {
 	} {
 		operation := []string{"RequestCancelWorkflowExecution", "TerminateWorkflowExecution"}[row.i]
 		o := awssim.Options{SWF: simswf.Options{ObeyAfter: row.obeyAfter}, Faults: awssim.Faults{"swf:" + operation: row.fault}}
-		onRoad(t, row.i, o, func(r *road) {
+		onRig(t, row.i, o, func(r *rig) {
 			put(r, row.state)
 			r.Want(row.about+": "+row.state, follow(r, target(r, "r")), row.status, row.calls, row.reads)
 		})
@@ -186,7 +186,7 @@ func TestAfterAFault(t *testing.T) {
 // the run that took its place is not touched, however often the call is tried.
 func TestPinnedRun(t *testing.T) {
 	for i := range 2 {
-		onRoad(t, i, awssim.Options{}, func(r *road) {
+		onRig(t, i, awssim.Options{}, func(r *rig) {
 			r.PutWorkflows(
 				awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "before", Close: simswf.Completed},
 				awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "first", Then: &awssim.WorkflowEnding{
@@ -219,7 +219,7 @@ func TestPinnedRun(t *testing.T) {
 
 // What a command says of a termination arrives.
 func TestOptionsArrive(t *testing.T) {
-	onRoad(t, terminating, awssim.Options{}, func(r *road) {
+	onRig(t, terminating, awssim.Options{}, func(r *rig) {
 		put(r, "OPEN")
 		a := r.Follow(r.Targets(handlers.Parameters{
 			"domain": "d", "workflowId": "w", "runId": "r", "reason": "over budget", "details": "by hand", "childPolicy": "ABANDON",
@@ -233,7 +233,7 @@ func TestOptionsArrive(t *testing.T) {
 
 // Of several that are listed as open the newest is meant; a run of another workflow never.
 func TestNewestOpenRun(t *testing.T) {
-	onRoad(t, requesting, awssim.Options{}, func(r *road) {
+	onRig(t, requesting, awssim.Options{}, func(r *rig) {
 		now := time.Now()
 		for i, run := range []string{"old", "newest", "older"} {
 			r.PutWorkflows(awssim.Workflow{
@@ -250,7 +250,7 @@ func TestNewestOpenRun(t *testing.T) {
 // A second command without a run id is a success, though SWF names no open run any more: of the
 // closed ones the newest counts, whatever order they came in.
 func TestSecondCancelWithoutARun(t *testing.T) {
-	onRoad(t, requesting, awssim.Options{SWF: simswf.Options{ObeyAfter: time.Minute}}, func(r *road) {
+	onRig(t, requesting, awssim.Options{SWF: simswf.Options{ObeyAfter: time.Minute}}, func(r *rig) {
 		before := time.Now().Add(-time.Hour)
 		r.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "before", Started: before, Close: simswf.Failed})
 		put(r, "OPEN")
@@ -269,7 +269,7 @@ func TestSecondCancelWithoutARun(t *testing.T) {
 // What AWS refuses of the listings ends a command as such, and costs no call.
 func TestListingsRefused(t *testing.T) {
 	for _, operation := range []string{"ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"} {
-		onRoad(t, terminating, awssim.Options{Faults: awssim.Faults{"swf:" + operation: {Denied: 1}}}, func(r *road) {
+		onRig(t, terminating, awssim.Options{Faults: awssim.Faults{"swf:" + operation: {Denied: 1}}}, func(r *rig) {
 			put(r, "CLOSED/CANCELED")
 			r.Want(operation, follow(r, target(r, "")), handlers.Denied, 0, 0)
 		})
@@ -280,7 +280,7 @@ func TestListingsRefused(t *testing.T) {
 func TestUnknownDomain(t *testing.T) {
 	for i := range 2 {
 		for _, run := range []string{"", "r"} {
-			onRoad(t, i, awssim.Options{}, func(r *road) {
+			onRig(t, i, awssim.Options{}, func(r *rig) {
 				if a := follow(r, target(r, run)); a.Status != handlers.NotFound {
 					t.Errorf("run %q: %+v, want not_found", run, a)
 				}
@@ -292,11 +292,11 @@ func TestUnknownDomain(t *testing.T) {
 // Without a run id no call is made: it would stop whichever run is open.
 func TestUnresolvedIsNeverCalled(t *testing.T) {
 	for i := range 2 {
-		onRoad(t, i, awssim.Options{}, func(r *road) {
+		onRig(t, i, awssim.Options{}, func(r *rig) {
 			put(r, "OPEN")
 			open := []handlers.Target{target(r, "")}
-			a := r.Handler.Cancel().Do(r.Context(), place, open)[0]
-			rd := r.Handler.Read().Do(r.Context(), place, open)[0]
+			a := r.Handler.Cancel().Do(r.Context(), location, open)[0]
+			rd := r.Handler.Read().Do(r.Context(), location, open)[0]
 			if a.Err == nil || a.Err.Class != handlers.Final || rd.Err == nil || rd.Err.Class != handlers.Final {
 				t.Errorf("called: %+v, read: %+v; want both refused", a, rd)
 			}
@@ -343,7 +343,7 @@ func TestJudgeOpen(t *testing.T) {
 
 // Throttling costs time: 2,090 calls come through a bucket of 2,000 that refills by 30 a second.
 func TestThrottledCallsComeThrough(t *testing.T) {
-	onRoad(t, requesting, awssim.Options{}, func(r *road) {
+	onRig(t, requesting, awssim.Options{}, func(r *rig) {
 		put(r, deaf)
 		began := time.Now()
 		for range 2090 {

@@ -8,7 +8,7 @@
 // is called, and how the last one was closed is the answer (resolve.go). SWF's success
 // is enough: the run is accepted, and no state is read. A run that SWF does not know, or that
 // was closed, is refused in the same words: its state is read, by DescribeWorkflowExecution,
-// and judged (judge.go).
+// and judged (judge.go). Proof for many is read by ListClosedWorkflowExecutions (resolve.go).
 package swf
 
 import (
@@ -53,15 +53,15 @@ type handler struct {
 	// asks: the action is a request that the run records, and that its decider may take its
 	// time over; the other one has its effect at once.
 	asks    bool
-	clients func(handlers.Place) client
+	clients func(handlers.Location) client
 }
 
 // New returns the handlers of swf:RequestCancelWorkflowExecution and
 // swf:TerminateWorkflowExecution. config gives the SDK configuration (region, credentials,
-// endpoint) for a place; it is asked when a place is first called and must be safe for
+// endpoint) for a location; it is asked when a location is first called and must be safe for
 // concurrent use. Whatever retries it configures are turned off.
-func New(config func(handlers.Place) aws.Config) []handlers.Handler {
-	clients := handlers.PerPlace(func(at handlers.Place) client {
+func New(config func(handlers.Location) aws.Config) []handlers.Handler {
+	clients := handlers.PerLocation(func(at handlers.Location) client {
 		return sdk.NewFromConfig(config(at), func(o *sdk.Options) {
 			// One attempt: the lane owns retries.
 			o.Retryer = aws.NopRetryer{}
@@ -115,7 +115,7 @@ func (h *handler) Action() handlers.Action { return h.action }
 func (h *handler) Fields() []handlers.Field { return h.fields }
 
 // Targets returns the one run, named workflowId/runId, or workflowId where the run is to be
-// resolved: an ID stays what it is for all of a command's tries.
+// resolved: an ID remains what it is for all of a command's tries.
 func (h *handler) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 	r := request{workflowID: p.Text("workflowId"), said: said{
 		Domain: p.Text("domain"), RunID: p.Text("runId"),
@@ -159,6 +159,14 @@ func (h *handler) Read() handlers.Call[handlers.Reading] {
 	return handlers.Call[handlers.Reading]{Operation: "DescribeWorkflowExecution", Max: 1, Quota: describeQuota, Do: handlers.One(h.describe)}
 }
 
+// Stronger is TerminateWorkflowExecution, with the workflow's own child policy.
+func (h *handler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	return handlers.Stronger{Action: "swf:TerminateWorkflowExecution", Target: t, Name: "TerminateWorkflowExecution"}, h.asks
+}
+
+// OnlyStronger is never: any open run may obey a request.
+func (h *handler) OnlyStronger(handlers.Reading) bool { return false }
+
 // codes are SWF's own. An unknown resource is a run that nobody knows, one that was closed
 // (facts/aws.json: core.swf.second_cancel), or an unknown domain.
 var codes = handlers.Codes{
@@ -196,14 +204,14 @@ func terminate(ctx context.Context, c client, r request, run *string) (middlewar
 	return out.ResultMetadata, nil
 }
 
-func (h *handler) cancel(ctx context.Context, at handlers.Place, t handlers.Target) handlers.Answer {
+func (h *handler) cancel(ctx context.Context, at handlers.Location, t handlers.Target) handlers.Answer {
 	run := runOf(t)
 	if run == "" {
 		return handlers.Answer{Err: errUnresolved}
 	}
 	metadata, err := h.stop(ctx, h.clients(at), t.Params.(request), &run)
 	if err == nil {
-		return handlers.Answer{Status: handlers.Accepted, RequestID: requestID(metadata)}
+		return handlers.Taken(handlers.Accepted, requestID(metadata))
 	}
 	return handlers.Refusal(handlers.Classify(err, codes))
 }

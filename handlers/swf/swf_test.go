@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 // every call can be made for their targets; lifecycle_test.go has those that have none.
 func suite(i int) handlertest.Suite {
 	s := handlertest.Suite{
-		New: func(config func(handlers.Place) aws.Config) handlers.Handler { return New(config)[i] },
+		New: func(config func(handlers.Location) aws.Config) handlers.Handler { return New(config)[i] },
 		Commands: func(n int) []handlers.Parameters {
 			commands := make([]handlers.Parameters, n)
 			for j := range commands {
@@ -144,7 +144,7 @@ func encode(v any) handlertest.Response {
 // What a command's text must be for its parameters to be sent (facts/aws.json: the fields of
 // the two operations), and what it comes to.
 func TestRulesOfTheParameters(t *testing.T) {
-	decoder := command.NewDecoder(New(func(handlers.Place) aws.Config { return aws.Config{} }), place)
+	decoder := command.NewDecoder(New(func(handlers.Location) aws.Config { return aws.Config{} }), location)
 	const requestCancel, terminate = "swf:RequestCancelWorkflowExecution", "swf:TerminateWorkflowExecution"
 	const run = `"domain":"d","workflowId":"w"`
 	long := func(n int) string { return strings.Repeat("é", n) }
@@ -186,7 +186,7 @@ func TestRulesOfTheParameters(t *testing.T) {
 // look like when they stand together.
 func TestKeys(t *testing.T) {
 	type p = handlers.Parameters
-	for i, h := range New(func(handlers.Place) aws.Config { return aws.Config{} }) {
+	for i, h := range New(func(handlers.Location) aws.Config { return aws.Config{} }) {
 		calls, reads := map[string]string{}, map[string]string{}
 		for about, p := range map[string]p{
 			"a":                {"domain": "d", "workflowId": "a"},
@@ -264,14 +264,14 @@ func TestResolvingReadsToTheEnd(t *testing.T) {
 		}, nil, "newest", 0},
 		{"found, and more to come", []types.WorkflowExecutionInfo{row("w", "ours")}, aws.String("next"), "ours", 0},
 	} {
-		h := &handler{clients: func(handlers.Place) client { return &lister{rows: c.rows, more: c.more} }}
+		h := &handler{clients: func(handlers.Location) client { return &lister{rows: c.rows, more: c.more} }}
 		targets, err := h.Targets(handlers.Parameters{"domain": "d", "workflowId": "w"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Each run's status is its id, so that both calls read the same of it.
 		for _, call := range []handlers.Call[handlers.Reading]{h.Resolve(), h.Last()} {
-			rd := call.Do(t.Context(), place, targets)[0]
+			rd := call.Do(t.Context(), location, targets)[0]
 			var class handlers.Class
 			if rd.Err != nil {
 				class = rd.Err.Class

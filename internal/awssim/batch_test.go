@@ -17,7 +17,7 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-func (b *box) describe(ids ...string) []types.JobDetail {
+func (b *bubble) describe(ids ...string) []types.JobDetail {
 	b.Helper()
 	out, err := b.batch.DescribeJobs(b.ctx, &batch.DescribeJobsInput{Jobs: ids})
 	b.must(err)
@@ -25,7 +25,7 @@ func (b *box) describe(ids ...string) []types.JobDetail {
 }
 
 // stoppers are the four calls that stop jobs, by name.
-func (b *box) stoppers() map[string]func(reason string, ids ...string) error {
+func (b *bubble) stoppers() map[string]func(reason string, ids ...string) error {
 	return map[string]func(string, ...string) error{
 		"CancelJob": func(reason string, ids ...string) error {
 			_, err := b.batch.CancelJob(b.ctx, &batch.CancelJobInput{JobId: &ids[0], Reason: &reason})
@@ -74,7 +74,7 @@ func TestBatchStops(t *testing.T) {
 		single := strings.TrimSuffix(call, "s")
 		for _, state := range known.States {
 			stops := slices.Contains(known.CancellableBy(single), state)
-			inBubble(t, awssim.Options{Batch: simbatch.Options{StopAfter: 10 * time.Second}}, func(b *box) {
+			inBubble(t, awssim.Options{Batch: simbatch.Options{StopAfter: 10 * time.Second}}, func(b *bubble) {
 				b.PutJobs(awssim.Job{ID: "j", State: simbatch.State(state), Reason: "before"})
 				b.must(b.stoppers()[call]("our reason", "j"))
 				check := func(when, status string, flagged bool, reason string) {
@@ -101,7 +101,7 @@ func TestBatchStops(t *testing.T) {
 }
 
 func TestBatchUnknownIDs(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		for name, stop := range b.stoppers() {
 			if err := stop("reason", "nobody-knows-it"); err != nil {
 				b.Errorf("%s of an unknown id: %v", name, err)
@@ -114,7 +114,7 @@ func TestBatchUnknownIDs(t *testing.T) {
 }
 
 func TestBatchBounds(t *testing.T) {
-	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"batch:*": {}}}, func(b *box) {
+	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"batch:*": {}}}, func(b *bubble) {
 		ids := func(n int) (ids []string) {
 			for i := range n {
 				ids = append(ids, "j"+strconv.Itoa(i))
@@ -148,7 +148,7 @@ func TestBatchBounds(t *testing.T) {
 
 // Jobs change by themselves, and a stop overtakes what was to come.
 func TestBatchJobsLive(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		life := []awssim.JobChange{{After: time.Minute, State: "STARTING"}, {After: time.Second, State: "RUNNING"}, {After: time.Hour, State: "SUCCEEDED", Reason: "done"}}
 		b.PutJobs(awssim.Job{ID: "left", Then: life}, awssim.Job{ID: "stopped", Then: life})
 		time.Sleep(30 * time.Second)
@@ -170,7 +170,7 @@ func TestBatchJobsLive(t *testing.T) {
 
 // facts/aws.json: batch.array.
 func TestBatchArrayParent(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutJobs(
 			awssim.Job{ID: "p", State: "PENDING"},
 			awssim.Job{ID: "p:0", Parent: "p", State: "RUNNABLE"},
@@ -192,7 +192,7 @@ func TestBatchArrayParent(t *testing.T) {
 }
 
 func TestBatchLists(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		for i := range 7 {
 			b.PutJobs(awssim.Job{ID: "r" + strconv.Itoa(i), State: "RUNNING", Name: "Nightly-" + strconv.Itoa(i)})
 		}
@@ -228,7 +228,7 @@ func TestBatchLists(t *testing.T) {
 }
 
 func TestBatchSubmit(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		submit := func(size *types.ArrayProperties) string {
 			out, err := b.batch.SubmitJob(b.ctx, &batch.SubmitJobInput{JobName: aws.String("n"), JobQueue: aws.String("default"), JobDefinition: aws.String("d"), ArrayProperties: size})
 			b.must(err)
@@ -247,8 +247,8 @@ func TestBatchSubmit(t *testing.T) {
 }
 
 // Accounts and regions do not see each other's jobs, and have buckets of their own.
-func TestPlacesAreApart(t *testing.T) {
-	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"batch:*": {Rate: 1, Burst: 1}}}, func(b *box) {
+func TestLocationsAreApart(t *testing.T) {
+	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"batch:*": {Rate: 1, Burst: 1}}}, func(b *bubble) {
 		b.PutJobs(awssim.Job{ID: "j"}, awssim.Job{ID: "j", Region: "eu-west-1", State: "RUNNING"}, awssim.Job{ID: "j", Account: "210987654321", State: "SUCCEEDED"})
 		for want, change := range map[types.JobStatus]func(*aws.Config){
 			"RUNNABLE":  func(*aws.Config) {},

@@ -39,7 +39,12 @@ func (s *Sim) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.history.add(record, false)
 		panic(http.ErrAbortHandler) // the way in which net/http cuts a connection
 	}
-	reply := encode(req, a)
+	var reply reply
+	if a.foreign != nil {
+		reply = a.foreign.reply()
+	} else {
+		reply = encode(req, a)
+	}
 	record.Status, record.Code = reply.status, reply.code
 	s.history.add(record, a.throttled)
 	reply.write(w)
@@ -49,6 +54,7 @@ func (s *Sim) serveHTTP(w http.ResponseWriter, r *http.Request) {
 type answer struct {
 	out       any
 	err       *service.Error
+	foreign   *Answer // in place of out and err
 	cut       bool
 	throttled bool
 	items     []string
@@ -74,8 +80,17 @@ func (s *Sim) answer(ctx context.Context, req *request) (a answer) {
 	if req.operation.Items != nil {
 		a.items = req.operation.Items(in)
 	}
+	f := s.failures.find(req, a.items)
+	if f != nil && f.early() {
+		s.befall(ctx, req, &a, f.Kind, f, in)
+		return a
+	}
 	if !s.limiter.take(time.Now(), req.service.Name, req.call.Operation, req.call.Account, req.call.Region) {
 		a.err, a.throttled = req.service.Throttled, true
+		return a
+	}
+	if f != nil {
+		s.befall(ctx, req, &a, f.Kind, f, in)
 		return a
 	}
 	items := a.items
@@ -83,41 +98,55 @@ func (s *Sim) answer(ctx context.Context, req *request) (a answer) {
 		items = []string{""}
 	}
 	d := s.faults.draw(req.service, req.call.Operation, items)
-	if d != nil {
-		req.call.Draws = d
+	if d == nil {
+		s.befall(ctx, req, &a, NoFault, nil, in)
+		return a
 	}
+	req.call.Draws = d
 	if sleep(ctx, d.delay()) != nil {
 		a.cut = true
 		return a
 	}
-	a.fault = d.whole()
-	switch a.fault {
-	case Unsent:
+	s.befall(ctx, req, &a, d.whole(), d, in)
+	return a
+}
+
+// befaller says how a fault is answered.
+type befaller interface {
+	failure(*service.Service) *service.Error
+	refusal() *service.Error
+	foreign() *Answer
+}
+
+// befall carries a request out as far as a fault lets it, and answers as the fault does.
+func (s *Sim) befall(ctx context.Context, req *request, a *answer, kind FaultKind, by befaller, in any) {
+	a.fault = kind
+	if kind.CarriedOut() {
+		var err error
+		if a.out, err = req.operation.Do(ctx, &req.call, in); err != nil {
+			a.err = refusalOf(err)
+		}
+	}
+	switch kind {
+	case Unsent, Lost:
 		a.cut = true
-		return a
-	case Broken:
-		a.err = d.failure()
-		return a
+	case Broken, Doubtful:
+		a.err = by.failure(req.service)
+	case Down:
+		a.err = unavailable
 	case Denied:
 		a.err = req.service.Denied
-		return a
-	case NoFault, Doubtful, Lost, Down, Hung:
-	}
-	a.out, err = req.operation.Do(ctx, &req.call, in)
-	if err != nil {
-		a.err = refusalOf(err)
-	}
-	switch a.fault {
-	case Doubtful:
-		a.err = d.failure()
-	case Lost:
-		a.cut = true
-	case NoFault, Unsent, Broken, Denied, Down, Hung:
+	case Refused:
+		a.err = by.refusal()
+	case Middlebox, MiddleboxAfter:
+		a.foreign = by.foreign()
+	case NoAnswer, NoAnswerAfter:
+		<-ctx.Done()
+	case NoFault, Hung:
 	}
 	if ctx.Err() != nil {
 		a.cut = true // nobody is left to read an answer
 	}
-	return a
 }
 
 // unavailable is what a service that is down answers; "Common Errors" of the AWS references.

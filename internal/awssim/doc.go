@@ -1,4 +1,4 @@
-// Package awssim is AWS in a box: the services that Rescind uses, on one endpoint, speaking
+// Package awssim is the AWS simulator: the services that Rescind uses, on one endpoint, speaking
 // the real wire protocols, so that real SDK clients and the aws CLI are what is tested. It
 // runs over TCP, and over net.Pipe inside a testing/synctest bubble, where hours of quota,
 // backoff and leases pass in milliseconds.
@@ -26,4 +26,8 @@
 // throttled does not count as seen, since throttling depends on time. What names a message
 // before it has an id is the MD5 of its body. Requests that name no item (a receive, a
 // listing) draw by what they address, the queue or the operation, and so by their number.
+//
+// A [Failure] is not drawn: it befalls every request that it matches, by service, target, access
+// key or account, until it ends. A target that fails for ever, a role that cannot be assumed, keys
+// that ran out and a firewall that closed are such.
 package awssim

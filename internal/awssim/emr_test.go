@@ -17,7 +17,7 @@ import (
 )
 
 // withEMR runs a test in virtual time against EMR without its quotas.
-func withEMR(t *testing.T, o awssim.Options, test func(*box, *emr.Client)) {
+func withEMR(t *testing.T, o awssim.Options, test func(*bubble, *emr.Client)) {
 	t.Helper()
 	if o.Quotas == nil {
 		o.Quotas = map[string]awssim.Quota{"elasticmapreduce:*": {}}
@@ -25,14 +25,14 @@ func withEMR(t *testing.T, o awssim.Options, test func(*box, *emr.Client)) {
 			o.Quotas["elasticmapreduce:"+operation] = awssim.Quota{}
 		}
 	}
-	inBubble(t, o, func(b *box) {
+	inBubble(t, o, func(b *bubble) {
 		cfg := once(b.Config())
 		test(b, emr.NewFromConfig(cfg))
 	})
 }
 
 // cancelSteps returns what EMR answers for each step, "SUBMITTED" or a reason.
-func (b *box) cancelSteps(c *emr.Client, option types.StepCancellationOption, ids ...string) ([]string, error) {
+func (b *bubble) cancelSteps(c *emr.Client, option types.StepCancellationOption, ids ...string) ([]string, error) {
 	out, err := c.CancelSteps(b.ctx, &emr.CancelStepsInput{ClusterId: aws.String("j-1"), StepIds: ids, StepCancellationOption: option})
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func TestEMRCancels(t *testing.T) {
 		{"emr-7.12.0", "INTERRUPTED", never}, // no source
 	} {
 		for _, option := range []types.StepCancellationOption{"", "SEND_INTERRUPT", "TERMINATE_PROCESS"} {
-			withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(b *box, c *emr.Client) {
+			withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(b *bubble, c *emr.Client) {
 				b.PutClusters(awssim.Cluster{ID: "j-1", Release: row.release})
 				b.PutSteps(awssim.Step{ID: "s-1", Cluster: "j-1", State: simemr.State(row.state)})
 				said, err := b.cancelSteps(c, option, "s-1")
@@ -115,7 +115,7 @@ func TestEMRCancels(t *testing.T) {
 // A stubborn step ignores SEND_INTERRUPT, however often, and ends by itself or by
 // TERMINATE_PROCESS. One that does not run yet cannot ignore anything.
 func TestEMRStubbornSteps(t *testing.T) {
-	withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Second}}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: time.Second}}, func(b *bubble, c *emr.Client) {
 		life := []awssim.StepChange{{After: time.Hour, State: simemr.Completed}}
 		b.PutSteps(
 			awssim.Step{ID: "left", Cluster: "j-1", State: simemr.Running, Stubborn: true, Then: life},
@@ -147,7 +147,7 @@ func TestEMRStubbornSteps(t *testing.T) {
 
 // A second cancel changes nothing of the first, TERMINATE_PROCESS included.
 func TestEMRSecondCancel(t *testing.T) {
-	withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{EMR: simemr.Options{StopAfter: 10 * time.Second}}, func(b *bubble, c *emr.Client) {
 		b.PutSteps(awssim.Step{ID: "s-1", Cluster: "j-1", State: simemr.Running})
 		for _, option := range []types.StepCancellationOption{"", "SEND_INTERRUPT", "TERMINATE_PROCESS"} {
 			said, err := b.cancelSteps(c, option, "s-1")
@@ -166,7 +166,7 @@ func TestEMRSecondCancel(t *testing.T) {
 
 // One id that is not known refuses the whole request, and nothing is cancelled.
 func TestEMRRefusesWhole(t *testing.T) {
-	withEMR(t, awssim.Options{}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{}, func(b *bubble, c *emr.Client) {
 		ids := make([]string, 257)
 		for i := range ids {
 			ids[i] = fmt.Sprintf("s-%d", i)
@@ -191,7 +191,7 @@ func TestEMRRefusesWhole(t *testing.T) {
 }
 
 func TestEMRReads(t *testing.T) {
-	withEMR(t, awssim.Options{}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{}, func(b *bubble, c *emr.Client) {
 		b.PutClusters(awssim.Cluster{ID: "j-1", Release: "emr-5.28.0", Name: "nightly"})
 		for i := range 120 {
 			b.PutSteps(awssim.Step{ID: fmt.Sprintf("s-%d", i), Cluster: "j-1", State: simemr.States()[i%2]})
@@ -239,7 +239,7 @@ func TestEMRReads(t *testing.T) {
 }
 
 func TestEMRAddsSteps(t *testing.T) {
-	withEMR(t, awssim.Options{}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{}, func(b *bubble, c *emr.Client) {
 		b.PutClusters(awssim.Cluster{ID: "j-1"})
 		config := types.StepConfig{Name: aws.String("n"), HadoopJarStep: &types.HadoopJarStepConfig{Jar: aws.String("command-runner.jar")}}
 		out, err := c.AddJobFlowSteps(b.ctx, &emr.AddJobFlowStepsInput{JobFlowId: aws.String("j-1"), Steps: []types.StepConfig{config, config}})
@@ -260,7 +260,7 @@ func TestEMRAddsSteps(t *testing.T) {
 // facts/aws.json: emr.quotas_per_account_region, emr.throttle. CancelSteps has 10 at once and
 // then one each 2 s; all operations together 25, and 5 a second.
 func TestEMRThrottles(t *testing.T) {
-	withEMR(t, awssim.Options{Quotas: map[string]awssim.Quota{}}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{Quotas: map[string]awssim.Quota{}}, func(b *bubble, c *emr.Client) {
 		b.PutSteps(awssim.Step{ID: "s-1", Cluster: "j-1"})
 		for i := range 11 {
 			_, err := b.cancelSteps(c, "", "s-1")
@@ -281,7 +281,7 @@ func TestEMRThrottles(t *testing.T) {
 // done to its step.
 func TestEMRItemFaults(t *testing.T) {
 	faults := awssim.Faults{"elasticmapreduce:CancelSteps": {Items: 1, Match: func(id string) bool { return id == "s-2" }}}
-	withEMR(t, awssim.Options{Faults: faults, EMR: simemr.Options{StopAfter: time.Hour}}, func(b *box, c *emr.Client) {
+	withEMR(t, awssim.Options{Faults: faults, EMR: simemr.Options{StopAfter: time.Hour}}, func(b *bubble, c *emr.Client) {
 		b.PutSteps(awssim.Step{ID: "s-1", Cluster: "j-1"}, awssim.Step{ID: "s-2", Cluster: "j-1"})
 		said, err := b.cancelSteps(c, "", "s-1", "s-2")
 		b.must(err)

@@ -31,7 +31,7 @@ func (r reply) write(w http.ResponseWriter) {
 	_, _ = w.Write(r.body) // whoever does not read its answer finds out by itself
 }
 
-// encode writes an answer down. An answer that cannot be marshalled is this box's own fault,
+// encode writes an answer down. An answer that cannot be marshalled is the simulator's own fault,
 // and says so as a 500.
 func encode(req *request, a answer) reply {
 	protocol := service.JSON10

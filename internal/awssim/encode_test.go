@@ -15,7 +15,7 @@ import (
 // What says nothing has an empty body where AWS's has ("sends back an HTTP 200 response with an
 // empty HTTP body"), and {} where its samples show that.
 func TestAnswersThatSayNothing(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutJobs(awssim.Job{ID: "job"})
 		b.PutJobExecutions(awssim.JobExecution{Thing: "thing", Job: "job"})
 		b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "a", RunID: "a"}, awssim.Workflow{Domain: "d", WorkflowID: "b", RunID: "b"})
@@ -43,10 +43,10 @@ func TestAnswersThatSayNothing(t *testing.T) {
 	})
 }
 
-// The history tells codes without their namespace.
+// The history has codes without their namespace.
 func TestCodesInTheHistoryArePlain(t *testing.T) {
 	quotas := map[string]awssim.Quota{"swf:*": {Rate: 0.001, Burst: 1}}
-	inBubble(t, awssim.Options{Quotas: quotas, History: true}, func(b *box) {
+	inBubble(t, awssim.Options{Quotas: quotas, History: true}, func(b *bubble) {
 		client := swf.NewFromConfig(once(b.Config()))
 		for _, want := range []string{"UnknownResourceFault", "ThrottlingException"} {
 			_, err := client.RequestCancelWorkflowExecution(b.ctx, &swf.RequestCancelWorkflowExecutionInput{Domain: aws.String("d"), WorkflowId: aws.String("w")})

@@ -10,7 +10,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-// A real SDK client against a box without a socket.
+// A real SDK client against a simulator without a socket.
 func ExampleSim_Config() {
 	sim := awssim.New(awssim.Options{Faults: awssim.Faults{"batch:CancelJobs": {Items: 1, Times: 1, ItemCode: "ThrottlingException"}}})
 	defer sim.Close()

@@ -24,6 +24,19 @@ type Fault struct {
 	// Doubtful is the chance of a 5xx after the request was carried out; Lost the chance that
 	// the connection is cut then.
 	Doubtful, Lost float64
+	// Middlebox is the chance that something between client and service answers, and the service
+	// never sees the request; MiddleboxAfter that it answers after the request was carried out.
+	// Which of Answers it gives is drawn; none stands for those of [MiddleboxAnswers].
+	Middlebox, MiddleboxAfter float64
+	Answers                   []Answer
+	// Refused is the chance that the request is refused for its credentials or its clock, by
+	// RefusedCode, or by one that is drawn from those that AWS has for that.
+	Refused     float64
+	RefusedCode string
+	// NoAnswer is the chance that nothing is done and no answer comes: the connection stands until
+	// the client leaves, or the simulator is closed. NoAnswerAfter is the same after the request was
+	// carried out.
+	NoAnswer, NoAnswerAfter float64
 	// Items is the chance, for each item of a bulk request, that it fails in an answer that
 	// is otherwise 200. It has no meaning for operations without per-item answers.
 	Items float64
@@ -39,6 +52,11 @@ type Fault struct {
 	// of the delivery; Match is asked about the queue's name, as for all of a receive. A delivery
 	// that is such a duplicate is not doubled once more.
 	Twice float64
+	// Stale is the chance, for each item and each read of it, that a read of a control plane shows
+	// what was true StaleBy ago: an item that is younger is not known. Each read is drawn for itself,
+	// so a later one may be staler. A listing that names no item is drawn as a whole.
+	Stale   float64
+	StaleBy time.Duration
 	// Times, where above 0, spares an item that was seen so often before.
 	Times int
 	// Match, where set, spares the items for which it returns false.
@@ -62,7 +80,23 @@ const (
 	Lost     FaultKind = "lost"
 	Down     FaultKind = "down" // by SetDown
 	Hung     FaultKind = "hung" // by SetHang, and never answered
+
+	Middlebox      FaultKind = "middlebox"
+	MiddleboxAfter FaultKind = "middlebox after"
+	Refused        FaultKind = "refused"
+	NoAnswer       FaultKind = "no answer"
+	NoAnswerAfter  FaultKind = "no answer after"
 )
+
+// CarriedOut reports whether a request that this befell had its effect, as far as the fault goes.
+func (k FaultKind) CarriedOut() bool {
+	switch k {
+	case NoFault, Doubtful, Lost, MiddleboxAfter, NoAnswerAfter:
+		return true
+	case Unsent, Broken, Denied, Down, Hung, Middlebox, Refused, NoAnswer:
+	}
+	return false
+}
 
 type faults struct {
 	seed uint64
@@ -189,6 +223,11 @@ func (d *draws) whole() FaultKind {
 		{d.rule.Denied, Denied},
 		{d.rule.Doubtful, Doubtful},
 		{d.rule.Lost, Lost},
+		{d.rule.Middlebox, Middlebox},
+		{d.rule.MiddleboxAfter, MiddleboxAfter},
+		{d.rule.Refused, Refused},
+		{d.rule.NoAnswer, NoAnswer},
+		{d.rule.NoAnswerAfter, NoAnswerAfter},
 	} {
 		if d.happens(may.chance, string(may.kind), d.smallest) {
 			return may.kind
@@ -198,8 +237,26 @@ func (d *draws) whole() FaultKind {
 }
 
 // failure is the 5xx that the whole request is answered with.
-func (d *draws) failure() *service.Error {
+func (d *draws) failure(*service.Service) *service.Error {
 	return d.service.Broken[d.roll("which", d.smallest)%uint64(len(d.service.Broken))]
+}
+
+// foreign is what something in between answers the whole request.
+func (d *draws) foreign() *Answer {
+	all := d.rule.Answers
+	if len(all) == 0 {
+		all = middleboxAnswers
+	}
+	return &all[d.roll("which answer", d.smallest)%uint64(len(all))]
+}
+
+// refusal is how the whole request is refused for its credentials.
+func (d *draws) refusal() *service.Error {
+	code := d.rule.RefusedCode
+	if code == "" {
+		code = refusals[d.roll("which refusal", d.smallest)%uint64(len(refusals))]
+	}
+	return refusalFor(code)
 }
 
 // Fails implements service.Draws.

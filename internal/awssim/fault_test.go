@@ -29,7 +29,7 @@ func fates(t *testing.T, seed, order uint64, quotas map[string]awssim.Quota) map
 	t.Helper()
 	got := map[string]string{}
 	rules := awssim.Faults{"batch:CancelJob": {Broken: 0.2, Lost: 0.2, Denied: 0.1, Late: 0.3, LateBy: time.Second}}
-	inBubble(t, awssim.Options{Seed: seed, Faults: rules, Quotas: quotas}, func(b *box) {
+	inBubble(t, awssim.Options{Seed: seed, Faults: rules, Quotas: quotas}, func(b *bubble) {
 		var mu sync.Mutex
 		var group sync.WaitGroup
 		jobs := rand.New(rand.NewPCG(order, 0)).Perm(60)
@@ -89,7 +89,7 @@ func TestFaultsDoNotDependOnOrder(t *testing.T) {
 func TestBulkFaultsAreTheItems(t *testing.T) {
 	itemFates := func(size int) map[string]string {
 		got := map[string]string{}
-		inBubble(t, awssim.Options{Faults: awssim.Faults{"batch:*": {Items: 0.5}}, Quotas: unlimited}, func(b *box) {
+		inBubble(t, awssim.Options{Faults: awssim.Faults{"batch:*": {Items: 0.5}}, Quotas: unlimited}, func(b *bubble) {
 			ids := make([]string, 60)
 			for i := range ids {
 				ids[i] = "job-" + strconv.Itoa(i)
@@ -119,7 +119,7 @@ func TestBulkFaultsAreTheItems(t *testing.T) {
 		t.Errorf("codes: %v", codes)
 	}
 	wholeFate := func(ids ...string) (code string) {
-		inBubble(t, awssim.Options{Faults: awssim.Faults{"*": {Broken: 0.5}}, Quotas: unlimited}, func(b *box) {
+		inBubble(t, awssim.Options{Faults: awssim.Faults{"*": {Broken: 0.5}}, Quotas: unlimited}, func(b *bubble) {
 			code = codeOf(b.stoppers()["CancelJobs"]("r", ids...))
 		})
 		return code
@@ -149,7 +149,7 @@ func TestWhatFaultsLeave(t *testing.T) {
 		{"none", awssim.Fault{}, "", true, awssim.NoFault},
 		{"spared by id", awssim.Fault{Broken: 1, Match: func(id string) bool { return id != "j" }}, "", true, awssim.NoFault},
 	} {
-		inBubble(t, awssim.Options{History: true, Faults: awssim.Faults{"batch:CancelJob": c.fault}}, func(b *box) {
+		inBubble(t, awssim.Options{History: true, Faults: awssim.Faults{"batch:CancelJob": c.fault}}, func(b *bubble) {
 			b.PutJobs(awssim.Job{ID: "j"})
 			err := b.stoppers()["CancelJob"]("reason", "j")
 			if got := codeOf(err); got != c.code && (c.code != "ServerException" || got != "ServiceUnavailable") {
@@ -166,7 +166,7 @@ func TestWhatFaultsLeave(t *testing.T) {
 }
 
 func TestFaultsEnd(t *testing.T) {
-	inBubble(t, awssim.Options{Faults: awssim.Faults{"batch:CancelJob": {Broken: 1, Times: 2}}}, func(b *box) {
+	inBubble(t, awssim.Options{Faults: awssim.Faults{"batch:CancelJob": {Broken: 1, Times: 2}}}, func(b *bubble) {
 		stop := b.stoppers()["CancelJob"]
 		for _, want := range []bool{true, true, false, false} {
 			if failed := stop("r", "j") != nil; failed != want {
@@ -182,7 +182,7 @@ func TestFaultsEnd(t *testing.T) {
 }
 
 func TestSlowStateChange(t *testing.T) {
-	inBubble(t, awssim.Options{Batch: simbatch.Options{StopAfter: time.Second}, Faults: awssim.Faults{"batch:*": {Slow: 1, SlowBy: time.Minute}}}, func(b *box) {
+	inBubble(t, awssim.Options{Batch: simbatch.Options{StopAfter: time.Second}, Faults: awssim.Faults{"batch:*": {Slow: 1, SlowBy: time.Minute}}}, func(b *bubble) {
 		b.PutJobs(awssim.Job{ID: "j"})
 		b.must(b.stoppers()["CancelJobs"]("r", "j"))
 		time.Sleep(61*time.Second - time.Nanosecond)
@@ -202,7 +202,7 @@ func TestPartialFailures(t *testing.T) {
 		return func(item string) bool { return item == body }
 	}
 	const md5OfB = "92eb5ffee6ae2fec3ad71c777531578f"
-	inBubble(t, awssim.Options{Faults: awssim.Faults{"*": {Items: 1, Times: 1, Match: only(md5OfB)}}}, func(b *box) {
+	inBubble(t, awssim.Options{Faults: awssim.Faults{"*": {Items: 1, Times: 1, Match: only(md5OfB)}}}, func(b *bubble) {
 		url, topic := b.queue("q", nil), b.topic()
 		send := func() *sqs.SendMessageBatchOutput {
 			in := &sqs.SendMessageBatchInput{QueueUrl: url}
@@ -251,7 +251,7 @@ func TestPartialFailures(t *testing.T) {
 }
 
 func TestDownAndHang(t *testing.T) {
-	inBubble(t, awssim.Options{History: true}, func(b *box) {
+	inBubble(t, awssim.Options{History: true}, func(b *bubble) {
 		url, topic := b.queue("q", nil), b.topic()
 		b.SetDown("sns", true)
 		_, err := b.publishBatch(topic, "a")
@@ -296,7 +296,7 @@ func TestDownAndHang(t *testing.T) {
 func TestCloseEndsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(awssim.Options{Faults: awssim.Faults{"sts:*": {Late: 1, LateBy: time.Hour}}})
-		b := &box{T: t, Sim: sim, ctx: t.Context(), sqs: sqs.NewFromConfig(once(sim.Config())), batch: batch.NewFromConfig(once(sim.Config()))}
+		b := &bubble{T: t, Sim: sim, ctx: t.Context(), sqs: sqs.NewFromConfig(once(sim.Config())), batch: batch.NewFromConfig(once(sim.Config()))}
 		url := b.queue("q", nil)
 		sim.SetHang("batch", true)
 		var group sync.WaitGroup

@@ -15,9 +15,9 @@ import (
 	"github.com/rescindhq/rescind/internal/facts"
 )
 
-func withFSx(t *testing.T, o awssim.Options, test func(*box, *fsx.Client)) {
+func withFSx(t *testing.T, o awssim.Options, test func(*bubble, *fsx.Client)) {
 	t.Helper()
-	inBubble(t, o, func(b *box) {
+	inBubble(t, o, func(b *bubble) {
 		cfg := once(b.Config())
 		test(b, fsx.NewFromConfig(cfg))
 	})
@@ -49,7 +49,7 @@ func TestFSxCancels(t *testing.T) {
 	}
 	known := facts.Core()["fsx"]
 	for _, state := range known.States {
-		withFSx(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(b *box, c *fsx.Client) {
+		withFSx(t, awssim.Options{FSx: simfsx.Options{StopAfter: 10 * time.Second}}, func(b *bubble, c *fsx.Client) {
 			b.PutTasks(awssim.Task{ID: taskID(1), State: simfsx.State(state)})
 			stops := slices.Contains(cancellable, state)
 			for range 2 { // the second while it is stopping
@@ -76,7 +76,7 @@ func TestFSxCancels(t *testing.T) {
 }
 
 func TestFSxRefusals(t *testing.T) {
-	withFSx(t, awssim.Options{}, func(b *box, c *fsx.Client) {
+	withFSx(t, awssim.Options{}, func(b *bubble, c *fsx.Client) {
 		b.PutTasks(awssim.Task{ID: taskID(1), Type: simfsx.AutoRelease}, awssim.Task{ID: taskID(2), Region: "eu-west-1"})
 		for id, code := range map[string]string{
 			taskID(1): "UnsupportedOperation", taskID(2): "DataRepositoryTaskNotFound", taskID(3): "DataRepositoryTaskNotFound",
@@ -92,7 +92,7 @@ func TestFSxRefusals(t *testing.T) {
 }
 
 func TestFSxReads(t *testing.T) {
-	withFSx(t, awssim.Options{}, func(b *box, c *fsx.Client) {
+	withFSx(t, awssim.Options{}, func(b *bubble, c *fsx.Client) {
 		ids := make([]string, 51)
 		for i := range ids {
 			ids[i] = taskID(i)
@@ -140,7 +140,7 @@ func TestFSxReads(t *testing.T) {
 
 // Tasks change by themselves, and a cancel overtakes what was to come.
 func TestFSxTasksLive(t *testing.T) {
-	withFSx(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Second}}, func(b *box, c *fsx.Client) {
+	withFSx(t, awssim.Options{FSx: simfsx.Options{StopAfter: time.Second}}, func(b *bubble, c *fsx.Client) {
 		life := []awssim.TaskChange{{After: time.Minute, State: simfsx.Executing}, {After: time.Hour, State: simfsx.Succeeded}}
 		for i := range 2 {
 			b.PutTasks(awssim.Task{ID: taskID(i), State: simfsx.Pending, Then: life})

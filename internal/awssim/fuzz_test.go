@@ -10,7 +10,7 @@ import (
 )
 
 // Whatever comes in, an answer goes out, of a status that AWS gives, and never one that says
-// that the box itself is broken.
+// that the simulator itself is broken.
 func FuzzHandler(f *testing.F) {
 	const form = "application/x-www-form-urlencoded"
 	f.Add("/", "AmazonSQS.SendMessage", "application/x-amz-json-1.0", `{"QueueUrl":"http://h/123456789012/q","MessageBody":"x"}`)
@@ -23,13 +23,14 @@ func FuzzHandler(f *testing.F) {
 	f.Add("/", "", form, "Action=AssumeRole&RoleArn=arn:aws:iam::123456789012:role/r&RoleSessionName=session")
 	f.Add("/v1/canceljobs", "", "application/json", `{"jobs":["j",""],"reason":"r"}`)
 	f.Add("/v1/listjobs", "", "application/json", `{"jobQueue":"default","nextToken":"99999999999999999999","filters":[{"name":"JOB_NAME","values":["*"]}]}`)
-	f.Add("/", "DynamoDB_20120810.TransactWriteItems", "", `{"TransactItems":[{"Update":{"TableName":"ledger","Key":{"pk":{"S":"k"}},"UpdateExpression":"SET a = :v","ConditionExpression":"attribute_not_exists(pk)","ExpressionAttributeValues":{":v":{"N":"1"}}}}],"ClientRequestToken":"t","ReturnConsumedCapacity":"TOTAL"}`)
+	f.Add("/", "DynamoDB_20120810.TransactWriteItems", "", `{"TransactItems":[{"Update":{"TableName":"ledger","Key":{"pk":{"S":"k"}},"UpdateExpression":"SET a = :v","ConditionExpression":"attribute_not_exists(pk)","ExpressionAttributeValues":{":v":{"N":"1"}}}}],"ClientRequestToken":"t"}`)
 	f.Add("/", "DynamoDB_20120810.Query", "", `{"TableName":"ledger","IndexName":"by-group","KeyConditionExpression":"#g = :g","ExpressionAttributeNames":{"#g":"group"},"ExpressionAttributeValues":{":g":{"S":"g"}},"ExclusiveStartKey":{"pk":{"S":"k"},"group":{"S":"g"}},"Limit":1}`)
-	f.Add("/", "DynamoDB_20120810.PutItem", "", `{"TableName":"ledger","Item":{"pk":{"S":"k"},"l":{"L":[{"M":{"n":{"NS":["1"]}}},{"B":"AA=="},{"NULL":true}]}}}`)
-	f.Add("/", "DynamoDB_20120810.BatchWriteItem", "", `{"RequestItems":{"ledger":[{"PutRequest":{"Item":{"pk":{"S":"k"}}}},{"DeleteRequest":{"Key":{"pk":{"S":"l"}}}}]}}`)
-	f.Add("/", "DynamoDB_20120810.BatchGetItem", "", `{"RequestItems":{"ledger":{"Keys":[{"pk":{"S":"k"}}],"ProjectionExpression":"a.b[0]"}}}`)
+	f.Add("/", "DynamoDB_20120810.PutItem", "", `{"TableName":"ledger","Item":{"pk":{"S":"k"},"l":{"L":[{"B":"AA=="},{"N":"7"}]}}}`)
+	f.Add("/", "DynamoDB_20120810.BatchWriteItem", "", `{"RequestItems":{"ledger":[{"PutRequest":{"Item":{"pk":{"S":"k"}}}},{"PutRequest":{"Item":{"pk":{"S":"l"}}}}]}}`)
+	f.Add("/", "DynamoDB_20120810.BatchGetItem", "", `{"RequestItems":{"ledger":{"Keys":[{"pk":{"S":"k"}}],"ConsistentRead":true}}}`)
 	f.Add("/", "DynamoDB_20120810.BatchGetItem", "", `{"RequestItems":{"ledger":null}}`)
-	f.Add("/", "DynamoDB_20120810.Scan", "", `{"TableName":"ledger","FilterExpression":"size(a) > :v","ExpressionAttributeValues":{":v":{"N":"1"}}}`)
+	f.Add("/", "DynamoDB_20120810.Scan", "", `{"TableName":"ledger"}`)
+	f.Add("/", "DynamoDB_20120810.UpdateItem", "", `{"TableName":"ledger","Key":{"pk":{"S":"k"}},"UpdateExpression":"SET a = if_not_exists(a, :v) - :v ADD b :v","ExpressionAttributeValues":{":v":{"N":"1"}},"ReturnValues":"ALL_NEW"}`)
 	f.Add("/", "DynamoDB_20120810.CreateTable", "", `{"TableName":"tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"a","AttributeType":"S"}]}`)
 	sim := awssim.New(awssim.Options{Quotas: unlimited})
 	f.Cleanup(func() { sim.Close() })

@@ -13,7 +13,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-// poster sends bodies to the box's handler without a wire between.
+// poster sends bodies to the simulator's handler without a wire between.
 type poster struct {
 	*testing.B
 	handler http.Handler

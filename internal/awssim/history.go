@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Record is one request, as the box served it.
+// Record is one request, as the simulator served it.
 type Record struct {
 	// Number counts requests from 1 in the order in which they were answered: of two that
 	// overlapped, the second to be answered is the later one.
@@ -19,7 +19,7 @@ type Record struct {
 	// Items are the ids that the request was about, in its order: job ids, message ids, and
 	// for messages that have none yet the MD5 of their body.
 	Items []string
-	// Began and Ended bound the time in the box. A request has its effect between the two.
+	// Began and Ended bound the time in the simulator. A request has its effect between the two.
 	Began, Ended time.Time
 	// Status is the HTTP status; 0 where the connection was cut. Code is AWS's error code.
 	Status int
@@ -37,12 +37,12 @@ type Count struct {
 	Throttled       int64 // by a quota
 	Refused         int64 // other 4xx
 	Broken          int64 // 5xx
-	Cut             int64 // no answer: lost, unsent, hung, or the client went away
+	Cut             int64 // no answer: lost, unsent, hung, or the client disconnected
 	// FailedItems counts items that a 200 reported as failed.
 	FailedItems int64
 }
 
-// history keeps counts always and records when asked to.
+// history always counts, and records when asked to.
 type history struct {
 	mu      sync.Mutex
 	full    bool
@@ -90,7 +90,7 @@ func (s *Sim) History() []Record {
 	return slices.Clone(s.history.records)
 }
 
-// Counts returns what was asked of the box so far, by "service:Operation".
+// Counts returns what was asked of the simulator so far, by "service:Operation".
 func (s *Sim) Counts() map[string]Count {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()

@@ -77,7 +77,7 @@ func (s *Sim) identify(r *http.Request) (*request, *service.Error) {
 	}
 	return req, &service.Error{
 		Status: http.StatusBadRequest, Code: "UnknownOperationException",
-		Message: fmt.Sprintf("this box has no %q of service %q", asked, name),
+		Message: fmt.Sprintf("the simulator has no %q of service %q", asked, name),
 	}
 }
 

@@ -50,7 +50,7 @@ func TestLengthsOfBodies(t *testing.T) {
 	}
 }
 
-// Operations of REST are told apart by method and path; what stands for a parameter is unescaped.
+// Operations of REST are distinguished by method and path; what stands for a parameter is unescaped.
 func TestRoutes(t *testing.T) {
 	sim := awssim.New(awssim.Options{})
 	t.Cleanup(func() { _ = sim.Close() })

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// box is an AWS in a bubble and real SDK clients for it, which try once.
-type box struct {
+// bubble is a simulator in a synctest bubble and real SDK clients for it, which try once.
+type bubble struct {
 	*testing.T
 	*awssim.Sim
 	ctx   context.Context
@@ -34,7 +34,7 @@ func once(cfg aws.Config) aws.Config {
 }
 
 // inBubble runs a test in virtual time.
-func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
+func inBubble(t *testing.T, o awssim.Options, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(o)
@@ -44,14 +44,14 @@ func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
 			}
 		}()
 		cfg := once(sim.Config())
-		test(&box{
+		test(&bubble{
 			T: t, Sim: sim, ctx: t.Context(),
 			sqs: sqs.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg), batch: batch.NewFromConfig(cfg),
 		})
 	})
 }
 
-func (b *box) queue(name string, attributes map[string]string) *string {
+func (b *bubble) queue(name string, attributes map[string]string) *string {
 	b.Helper()
 	url, err := b.CreateQueue(name, attributes)
 	if err != nil {
@@ -61,7 +61,7 @@ func (b *box) queue(name string, attributes map[string]string) *string {
 }
 
 // must stops the test on an error.
-func (b *box) must(err error) {
+func (b *bubble) must(err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)

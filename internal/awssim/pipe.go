@@ -64,9 +64,9 @@ func (pipeAddr) Network() string { return "pipe" }
 // String implements net.Addr.
 func (pipeAddr) String() string { return "awssim" }
 
-// Config returns a configuration for real SDK clients that talks to the box without a socket:
+// Config returns a configuration for real SDK clients that talks to the simulator without a socket:
 // default account and region, the SDK's own retryer. It is what tests in a synctest bubble
-// use; the box must then be made, and closed, in the same bubble. For another account use
+// use; the simulator must then be made, and closed, in the same bubble. For another account use
 // [Sim.Credentials].
 func (s *Sim) Config() aws.Config {
 	s.pipeOnce.Do(func() {
@@ -83,7 +83,11 @@ func (s *Sim) Config() aws.Config {
 		Region:       s.options.Region,
 		Credentials:  s.Credentials(s.options.Account),
 		BaseEndpoint: aws.String(pipeBase),
-		HTTPClient:   &http.Client{Transport: readOnly{s.pipeClient}},
+		HTTPClient: &http.Client{
+			Transport: readOnly{s.pipeClient},
+			// As the SDK's own client: a 302 is an answer.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 }
 

@@ -19,12 +19,12 @@ type Quota struct {
 // DefaultQuotas are the rates that AWS publishes, by "service:Operation", and "service:*" for
 // all operations of a service together; from internal/facts. AWS publishes no burst for
 // Batch: it is taken to be one second's worth. SQS standard queues, SNS and STS are
-// unlimited here: their quotas are far above what one box serves.
+// unlimited here: their quotas are far above what one simulator serves.
 func DefaultQuotas() map[string]Quota {
 	quotas := map[string]Quota{}
 	for name, service := range facts.Core() {
 		if name == "emr" {
-			name = "elasticmapreduce" // the box knows services by their signing names
+			name = "elasticmapreduce" // the simulator knows services by their signing names
 		}
 		for operation, q := range service.Quotas {
 			if operation == "ALL_API" || operation == "ALL" {

@@ -18,7 +18,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
 
-// This file is what the process around the box does without a request: it passes no quota,
+// This file is what the process around the simulator does without a request: it passes no quota,
 // meets no fault and is not in the history. Everything is in the default account and region
 // unless it says otherwise.
 
@@ -66,6 +66,9 @@ type ExecutionEnding = stepfunctions.Ending
 
 // Message is a message as it lies on a queue.
 type Message = sqs.Message
+
+// Attribute is an attribute of a message.
+type Attribute = sqs.Attribute
 
 // Depth counts what is on a queue.
 type Depth = sqs.Depth
@@ -124,11 +127,20 @@ func (s *Sim) EndLeases(queue string) { s.sqs.EndLeases(s.QueueARN(queue)) }
 // Send puts messages without attributes on a queue (URL, ARN or name).
 func (s *Sim) Send(queue string, bodies ...string) error {
 	for _, body := range bodies {
-		if _, err := s.sqs.Put(context.Background(), s.QueueARN(queue), body, nil, "AIDA"+s.options.Account, ""); err != nil {
-			return fmt.Errorf("sending to %s: %w", queue, err)
+		if _, err := s.SendWith(queue, body, nil); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// SendWith puts a message with attributes on a queue (URL, ARN or name), and returns the message's id.
+func (s *Sim) SendWith(queue, body string, attributes map[string]Attribute) (id string, err error) {
+	id, err = s.sqs.Put(context.Background(), s.QueueARN(queue), body, attributes, "AIDA"+s.options.Account, "")
+	if err != nil {
+		return "", fmt.Errorf("sending to %s: %w", queue, err)
+	}
+	return id, nil
 }
 
 // CreateTopic makes a topic, or finds it, and returns its ARN.

@@ -19,6 +19,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/service"
+	"github.com/rescindhq/rescind/internal/awssim/servicequotas"
 	"github.com/rescindhq/rescind/internal/awssim/sns"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
 	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
@@ -26,7 +27,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 )
 
-// Options say what kind of AWS the box is. The zero value is one that is fast, keeps to the
+// Options say what kind of AWS the simulator is. The zero value is one that is fast, keeps to the
 // published quotas and never fails.
 type Options struct {
 	// Account and Region are those of unsigned requests and of the methods of Sim; account also
@@ -35,7 +36,7 @@ type Options struct {
 	Region  string
 	// BaseURL stands before the queue URLs that the methods of Sim return; default is that of
 	// [Sim.Config]. Queue URLs in answers begin with the endpoint as the client named it. Either
-	// kind holds at every address that the box is served on: it reads their last two segments.
+	// kind holds at every address that the simulator is served on: it reads their last two segments.
 	BaseURL string
 	// Seed decides what the faults and the ids are.
 	Seed uint64
@@ -45,7 +46,7 @@ type Options struct {
 	Quotas map[string]Quota
 	// Faults are what may go wrong; nil for nothing.
 	Faults Faults
-	// History keeps a record of every request. Counts are kept always.
+	// History keeps a record of every request. Counts are always there.
 	History bool
 	// Batch says how Batch jobs behave.
 	Batch batch.Options
@@ -59,11 +60,13 @@ type Options struct {
 	IoT iot.Options
 	// StepFunctions says how Step Functions answers where AWS does not say.
 	StepFunctions stepfunctions.Options
+	// ServiceQuotas are the values that Service Quotas has. Quotas says what is throttled.
+	ServiceQuotas []servicequotas.Quota
 	// SWF says how the deciders of SWF workflows behave.
 	SWF swf.Options
 }
 
-// Sim is one AWS in a box. Make it with New. Its methods are safe for concurrent use.
+// Sim is one AWS simulator. Make it with New. Its methods are safe for concurrent use.
 type Sim struct {
 	options  Options
 	services []*service.Service
@@ -71,6 +74,7 @@ type Sim struct {
 	limiter  *limiter
 	faults   *faults
 	outages  *outages
+	failures failures
 	history  history
 	ids      *ids
 
@@ -98,7 +102,7 @@ type Sim struct {
 	serving sync.WaitGroup                // requests; added to only while not closed
 }
 
-// New returns a box with no queue, topic or job in it. It starts no goroutine.
+// New returns a simulator with no queue, topic or job in it. It starts no goroutine.
 func New(o Options) *Sim {
 	o.Account = cmp.Or(o.Account, "123456789012")
 	o.Region = cmp.Or(o.Region, "us-east-1")
@@ -133,6 +137,7 @@ func New(o Options) *Sim {
 	s.register(s.swf.Service())
 	s.register(s.sfn.Service())
 	s.register(s.dynamodb.Service())
+	s.register(servicequotas.New(o.ServiceQuotas).Service())
 	// No timeouts: a connection that the server closes for being idle would now and then be
 	// the one that a client has just chosen, and look like a fault that nobody asked for.
 	s.server = &http.Server{Handler: s.Handler()}
@@ -207,13 +212,13 @@ func (s *Sim) Close() error {
 		s.pipeClient.CloseIdleConnections()
 	}
 	if err != nil {
-		return fmt.Errorf("closing the AWS box: %w", err)
+		return fmt.Errorf("closing the AWS simulator: %w", err)
 	}
 	return nil
 }
 
-// enter counts a request in; ok is false once the box is closed. The context it returns
-// ends with the request's and with the box; leave counts the request out.
+// enter counts a request in; ok is false once the simulator is closed. The context it returns
+// ends with the request's and with the simulator; leave counts the request out.
 func (s *Sim) enter(ctx context.Context) (_ context.Context, leave func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-func (b *box) topic() *string {
+func (b *bubble) topic() *string {
 	b.Helper()
 	arn, err := b.CreateTopic("t")
 	b.must(err)
@@ -28,7 +28,7 @@ func text(value string) types.MessageAttributeValue {
 }
 
 func TestPublishRaw(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url, topic := b.queue("q", nil), b.topic()
 		_, err := b.Subscribe(*topic, *url, true)
 		b.must(err)
@@ -46,7 +46,7 @@ func TestPublishRaw(t *testing.T) {
 
 // SNS developer guide, the JSON of a notification.
 func TestPublishWrapped(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url, topic := b.queue("q", nil), b.topic()
 		sub, err := b.Subscribe(*topic, *url, false)
 		b.must(err)
@@ -80,7 +80,7 @@ func TestPublishWrapped(t *testing.T) {
 	})
 }
 
-func (b *box) publishBatch(topic *string, bodies ...string) (*sns.PublishBatchOutput, error) {
+func (b *bubble) publishBatch(topic *string, bodies ...string) (*sns.PublishBatchOutput, error) {
 	in := &sns.PublishBatchInput{TopicArn: topic, PublishBatchRequestEntries: []types.PublishBatchRequestEntry{}}
 	for i, body := range bodies {
 		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: aws.String(body)})
@@ -89,7 +89,7 @@ func (b *box) publishBatch(topic *string, bodies ...string) (*sns.PublishBatchOu
 }
 
 func TestPublishBatch(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url, topic := b.queue("q", nil), b.topic()
 		_, err := b.Subscribe(*topic, *url, true)
 		b.must(err)
@@ -152,7 +152,7 @@ func TestFilterPolicy(t *testing.T) {
 		`{"tags":[7]}`:                                    true,
 		`{"tags":["green"]}`:                              false,
 	} {
-		inBubble(t, awssim.Options{}, func(b *box) {
+		inBubble(t, awssim.Options{}, func(b *bubble) {
 			url, topic := b.queue("q", nil), b.topic()
 			sub, err := b.sns.Subscribe(b.ctx, &sns.SubscribeInput{
 				TopicArn: topic, Protocol: aws.String("sqs"), Endpoint: aws.String(b.QueueARN(*url)),
@@ -173,7 +173,7 @@ func TestFilterPolicy(t *testing.T) {
 }
 
 func TestTopicsAreManaged(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", nil)
 		topic, err := b.sns.CreateTopic(b.ctx, &sns.CreateTopicInput{Name: aws.String("t")})
 		b.must(err)
@@ -207,7 +207,7 @@ func TestTopicsAreManaged(t *testing.T) {
 
 // Credentials of a role run in the role's account, on a queue of the same name.
 func TestAssumeRole(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		cfg := once(b.Config())
 		out, err := sts.NewFromConfig(cfg).AssumeRole(b.ctx, &sts.AssumeRoleInput{
 			RoleArn: aws.String("arn:aws:iam::000000000042:role/deep/Canceller"), RoleSessionName: aws.String("rescind"),

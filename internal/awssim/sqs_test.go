@@ -18,7 +18,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-func (b *box) receive(url *string, n, wait int32) []types.Message {
+func (b *bubble) receive(url *string, n, wait int32) []types.Message {
 	b.Helper()
 	out, err := b.sqs.ReceiveMessage(b.ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: url, MaxNumberOfMessages: n, WaitTimeSeconds: wait,
@@ -28,7 +28,7 @@ func (b *box) receive(url *string, n, wait int32) []types.Message {
 	return out.Messages
 }
 
-func (b *box) one(url *string) types.Message {
+func (b *bubble) one(url *string) types.Message {
 	b.Helper()
 	got := b.receive(url, 1, 0)
 	if len(got) != 1 {
@@ -37,24 +37,24 @@ func (b *box) one(url *string) types.Message {
 	return got[0]
 }
 
-func (b *box) none(url *string) {
+func (b *bubble) none(url *string) {
 	b.Helper()
 	if got := b.receive(url, 10, 0); len(got) != 0 {
 		b.Fatalf("received %q, want nothing", *got[0].Body)
 	}
 }
 
-func (b *box) visibility(url *string, m types.Message, seconds int32) error {
+func (b *bubble) visibility(url *string, m types.Message, seconds int32) error {
 	_, err := b.sqs.ChangeMessageVisibility(b.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
 	return err
 }
 
-func (b *box) delete(url *string, m types.Message) error {
+func (b *bubble) delete(url *string, m types.Message) error {
 	_, err := b.sqs.DeleteMessage(b.ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: m.ReceiptHandle})
 	return err
 }
 
-func (b *box) depth(url *string, want awssim.Depth) {
+func (b *bubble) depth(url *string, want awssim.Depth) {
 	b.Helper()
 	if got := b.Depth(*url); got != want {
 		b.Errorf("depth is %+v, want %+v", got, want)
@@ -63,7 +63,7 @@ func (b *box) depth(url *string, want awssim.Depth) {
 
 // SQS developer guide, "Amazon SQS visibility timeout".
 func TestVisibilityTimeout(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", map[string]string{"VisibilityTimeout": "60"})
 		b.must(b.Send(*url, "hello"))
 		first := b.one(url)
@@ -81,7 +81,7 @@ func TestVisibilityTimeout(t *testing.T) {
 			b.Errorf("receive count %s, want 2", got)
 		}
 		if second.Attributes["ApproximateFirstReceiveTimestamp"] != first.Attributes["ApproximateFirstReceiveTimestamp"] {
-			b.Error("the first receive is told anew")
+			b.Error("the first receive is reported anew")
 		}
 		// An older handle succeeds and deletes nothing (API_DeleteMessage); it changes nothing.
 		b.must(b.delete(url, first))
@@ -102,7 +102,7 @@ func TestVisibilityTimeout(t *testing.T) {
 
 // The twelve hours count from the receive, whatever was extended since.
 func TestVisibilityCeiling(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", nil)
 		b.must(b.Send(*url, "hello"))
 		m := b.one(url)
@@ -115,7 +115,7 @@ func TestVisibilityCeiling(t *testing.T) {
 }
 
 func TestLongPoll(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", map[string]string{"VisibilityTimeout": "5"})
 		start := time.Now()
 		after := func(want time.Duration, what string) {
@@ -149,7 +149,7 @@ func TestLongPoll(t *testing.T) {
 
 // Of many who wait, each message wakes one, and those who leave take nothing.
 func TestLongPollsShare(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", nil)
 		leaving, leave := context.WithCancel(b.ctx)
 		var polls sync.WaitGroup
@@ -179,7 +179,7 @@ func TestLongPollsShare(t *testing.T) {
 
 // SQS developer guide, "Using dead-letter queues in Amazon SQS".
 func TestRedrive(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		q, d, err := b.CreateQueueWithDeadLetters("q", 2, nil)
 		b.must(err)
 		url, dead := &q, &d
@@ -209,7 +209,7 @@ func TestRedrive(t *testing.T) {
 
 // A poll of the dead-letter queue wakes when a poll of the other moves a message there.
 func TestRedriveWakes(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		q, d, err := b.CreateQueueWithDeadLetters("q", 1, map[string]string{"VisibilityTimeout": "1"})
 		b.must(err)
 		var polls sync.WaitGroup
@@ -228,7 +228,7 @@ func TestRedriveWakes(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", map[string]string{"MessageRetentionPeriod": "120", "VisibilityTimeout": "600"})
 		b.must(b.Send(*url, "held"))
 		b.one(url)
@@ -242,7 +242,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestAttributesTravel(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", nil)
 		_, err := b.sqs.SendMessage(b.ctx, &sqs.SendMessageInput{
 			QueueUrl: url, MessageBody: aws.String("héllo\n\t€"), MessageGroupId: aws.String("fair"),
@@ -274,7 +274,7 @@ func TestAttributesTravel(t *testing.T) {
 
 // What the API reference says is refused, under the codes that SDK users see.
 func TestSQSRefusals(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		url := b.queue("q", nil)
 		fifo := b.queue("q.fifo", map[string]string{"FifoQueue": "true"})
 		gone := aws.String(*url + "-gone")
@@ -333,7 +333,7 @@ func attribute(name, value string) func(*sqs.SendMessageInput) {
 	}
 }
 
-func (b *box) sendBatch(url *string, bodies ...string) error {
+func (b *bubble) sendBatch(url *string, bodies ...string) error {
 	in := &sqs.SendMessageBatchInput{QueueUrl: url}
 	for i, body := range bodies {
 		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body})
@@ -345,18 +345,18 @@ func (b *box) sendBatch(url *string, bodies ...string) error {
 	return err
 }
 
-func (b *box) tryReceive(url *string, n, wait int32) error {
+func (b *bubble) tryReceive(url *string, n, wait int32) error {
 	_, err := b.sqs.ReceiveMessage(b.ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: n, WaitTimeSeconds: wait})
 	return err
 }
 
-func (b *box) purge(url *string) error {
+func (b *bubble) purge(url *string) error {
 	_, err := b.sqs.PurgeQueue(b.ctx, &sqs.PurgeQueueInput{QueueUrl: url})
 	return err
 }
 
 func TestQueuesAreManaged(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		create := func(name string, attributes map[string]string) error {
 			_, err := b.sqs.CreateQueue(b.ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 			return err
@@ -398,7 +398,7 @@ func TestQueuesAreManaged(t *testing.T) {
 
 // Whatever consumers do, each message is deleted once, and none is lost.
 func TestNothingIsLost(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		const messages, consumers = 300, 8
 		url := b.queue("q", map[string]string{"VisibilityTimeout": "30"})
 		for i := range messages {

@@ -21,7 +21,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-// overTCP serves a box on a port for the time of a test and returns its address.
+// overTCP serves a simulator on a port for the time of a test and returns its address.
 func overTCP(t testing.TB, o awssim.Options) (*awssim.Sim, string) {
 	t.Helper()
 	sim := awssim.New(o)
@@ -54,7 +54,7 @@ func tcpConfig(t testing.TB, url string) aws.Config {
 	}
 }
 
-// All services on one port, told apart by their signatures.
+// All services on one port, distinguished by their signatures.
 func TestOverTCP(t *testing.T) {
 	sim, url := overTCP(t, awssim.Options{Latency: time.Millisecond})
 	cfg := tcpConfig(t, url)
@@ -97,7 +97,7 @@ func TestOverTCP(t *testing.T) {
 	}
 }
 
-// A box that another server serves ends what waits in it, too.
+// A simulator that another server serves ends what waits in it, too.
 func TestCloseUnderAnotherServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(awssim.Options{})
@@ -167,7 +167,7 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// BenchmarkTCP is one message through the box: sent, received and deleted, ten to a request.
+// BenchmarkTCP is one message through the simulator: sent, received and deleted, ten to a request.
 func BenchmarkTCP(b *testing.B) {
 	_, url := overTCP(b, awssim.Options{})
 	client := sqs.NewFromConfig(tcpConfig(b, url))

@@ -14,7 +14,7 @@ import (
 // A lost answer leaves its messages in flight until their visibility timeout is over.
 func TestAReceiveWhoseAnswerIsLostHoldsItsMessages(t *testing.T) {
 	faults := awssim.Faults{"sqs:ReceiveMessage": {Lost: 1, Times: 1}}
-	inBubble(t, awssim.Options{Faults: faults}, func(b *box) {
+	inBubble(t, awssim.Options{Faults: faults}, func(b *bubble) {
 		url := b.queue("q", map[string]string{"VisibilityTimeout": "30"})
 		b.must(b.Send(*url, "a", "b"))
 		refused(b, b.tryReceive(url, 10, 20), "no answer")
@@ -35,7 +35,7 @@ func TestAReceiveWhoseAnswerIsLostHoldsItsMessages(t *testing.T) {
 
 // "Amazon SQS at-least-once delivery": a message may come again although it is in flight.
 func TestAMessageMayComeTwice(t *testing.T) {
-	inBubble(t, awssim.Options{Faults: awssim.Faults{"sqs:ReceiveMessage": {Twice: 1}}}, func(b *box) {
+	inBubble(t, awssim.Options{Faults: awssim.Faults{"sqs:ReceiveMessage": {Twice: 1}}}, func(b *bubble) {
 		url := b.queue("q", map[string]string{"VisibilityTimeout": "30"})
 		b.must(b.Send(*url, "a"))
 		first := b.receive(url, 10, 0)
@@ -67,7 +67,7 @@ func TestAMessageMayComeTwice(t *testing.T) {
 }
 
 func TestWhatWasSettledDoesNotComeTwice(t *testing.T) {
-	inBubble(t, awssim.Options{Faults: awssim.Faults{"sqs:*": {Twice: 1}}}, func(b *box) {
+	inBubble(t, awssim.Options{Faults: awssim.Faults{"sqs:*": {Twice: 1}}}, func(b *bubble) {
 		url := b.queue("q", nil)
 		b.must(b.Send(*url, "a"))
 		b.must(b.tryDelete(url, b.receive(url, 1, 0)[0].ReceiptHandle))
@@ -80,7 +80,7 @@ func TestWhatWasSettledDoesNotComeTwice(t *testing.T) {
 // Which messages come twice depends on the seed and their ids, and not on who receives when.
 func TestWhatComesTwiceIsDrawnFromTheMessage(t *testing.T) {
 	twice := func(seed uint64, n int32) (ids []string) {
-		inBubble(t, awssim.Options{Seed: seed, Faults: awssim.Faults{"sqs:*": {Twice: 0.3}}}, func(b *box) {
+		inBubble(t, awssim.Options{Seed: seed, Faults: awssim.Faults{"sqs:*": {Twice: 0.3}}}, func(b *bubble) {
 			url := b.queue("q", nil)
 			for i := range 100 {
 				b.must(b.Send(*url, strconv.Itoa(i)))
@@ -112,7 +112,7 @@ func TestWhatComesTwiceIsDrawnFromTheMessage(t *testing.T) {
 	}
 }
 
-func (b *box) tryDelete(url, receipt *string) error {
+func (b *bubble) tryDelete(url, receipt *string) error {
 	_, err := b.sqs.DeleteMessage(b.ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: receipt})
 	return err
 }

@@ -65,9 +65,9 @@ func TestContendersDrain(t *testing.T) {
 	}
 	for _, m := range all {
 		if m.Repeated != 0 {
-			t.Errorf("%s published %d outcomes twice, in a box without faults", m.Contender, m.Repeated)
+			t.Errorf("%s published %d outcomes twice, in a simulator without faults", m.Contender, m.Repeated)
 		}
-		if m.Rate <= 0 || m.CPU <= 0 || m.BoxCPU <= 0 {
+		if m.Rate <= 0 || m.CPU <= 0 || m.SimulatorCPU <= 0 {
 			t.Errorf("%s: nothing was measured: %+v", m.Contender, m)
 		}
 		for name, bound := range want[m.Contender] {
@@ -78,7 +78,7 @@ func TestContendersDrain(t *testing.T) {
 	}
 }
 
-// What a box saw is held against what was asked for.
+// What a simulator saw is held against what was asked for.
 func TestIncompleteRoundIsAnError(t *testing.T) {
 	l := load{Commands: 2}
 	for name, seen := range map[string]tally{

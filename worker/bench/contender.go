@@ -44,7 +44,7 @@ var contenders = []contender{
 	{"watermill-1", "watermill-aws v1.0.1: 64 subscribers, receiving one (its default)", prepareWatermill(1)},
 }
 
-// assignment is what a contender is told before it starts.
+// assignment is what a contender is given before it starts.
 type assignment struct {
 	Fleet   string
 	Place   place
@@ -108,7 +108,7 @@ func contend(ctx context.Context, c contender, orders <-chan json.RawMessage, ou
 		return fmt.Errorf("draining: %w", err)
 	}
 	if ctx.Err() == nil {
-		return errors.New("stopped before it was told to")
+		return errors.New("stopped before it was asked to")
 	}
 	return answers.Encode(used)
 }

@@ -21,10 +21,10 @@ import (
 // fleet is what a round is about: commands of one action, a target each, all cancellable.
 type fleet struct {
 	name, action string
-	// boxQuotas and quotas lift the service's quotas, in the box and in Rescind, by their names.
-	boxQuotas map[string]awssim.Quota
-	quotas    worker.Quotas
-	// put puts n targets into a box, and returns the parameters of a command for each.
+	// simulatorQuotas and quotas lift the service's quotas, in the simulator and in Rescind, by their names.
+	simulatorQuotas map[string]awssim.Quota
+	quotas          worker.Quotas
+	// put puts n targets into a simulator, and returns the parameters of a command for each.
 	put func(sim *awssim.Sim, n int) []string
 	// cancelled counts the targets that were cancelled, or are being so.
 	cancelled func(sim *awssim.Sim, n int) int
@@ -37,20 +37,20 @@ type fleet struct {
 var fleets = []fleet{
 	{
 		name: "batch", action: "batch:CancelJob",
-		boxQuotas: map[string]awssim.Quota{"batch:*": {}}, quotas: worker.Quotas{"batch:*": {}},
+		simulatorQuotas: map[string]awssim.Quota{"batch:*": {}}, quotas: worker.Quotas{"batch:*": {}},
 		put: putJobs, cancelled: cancelledJobs, calls: batchCalls,
 	},
 	{
 		name: "emr", action: "emr:CancelSteps",
-		boxQuotas: map[string]awssim.Quota{"elasticmapreduce:*": {}, "elasticmapreduce:CancelSteps": {}, "elasticmapreduce:ListSteps": {}},
-		quotas:    worker.Quotas{"emr:*": {}, "emr:CancelSteps": {}, "emr:ListSteps": {}},
-		put:       putSteps, cancelled: cancelledSteps, calls: emrCalls,
+		simulatorQuotas: map[string]awssim.Quota{"elasticmapreduce:*": {}, "elasticmapreduce:CancelSteps": {}, "elasticmapreduce:ListSteps": {}},
+		quotas:          worker.Quotas{"emr:*": {}, "emr:CancelSteps": {}, "emr:ListSteps": {}},
+		put:             putSteps, cancelled: cancelledSteps, calls: emrCalls,
 	},
 	{
 		name: "iot", action: "iot:CancelJobExecution",
-		boxQuotas: map[string]awssim.Quota{"iot:*": {}, "iot:CancelJobExecution": {}},
-		quotas:    worker.Quotas{"iot:*": handlers.Quota{}, "iot:CancelJobExecution": {}},
-		put:       putExecutions, cancelled: cancelledExecutions, calls: iotCalls,
+		simulatorQuotas: map[string]awssim.Quota{"iot:*": {}, "iot:CancelJobExecution": {}},
+		quotas:          worker.Quotas{"iot:*": handlers.Quota{}, "iot:CancelJobExecution": {}},
+		put:             putExecutions, cancelled: cancelledExecutions, calls: iotCalls,
 	},
 }
 

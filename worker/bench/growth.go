@@ -27,7 +27,7 @@ const growFrom = 20_000
 func writeGrowth(ctx context.Context, o options, out, progress io.Writer) error {
 	loads := []int{growFrom, o.Commands}
 	o.contenders = growing
-	rows := [][]string{{"", fmt.Sprintf("CPU µs/command of %d", loads[0]), fmt.Sprintf("of %d", loads[1]), "ratio", "peak anonymous MiB", "box CPU µs, ratio"}}
+	rows := [][]string{{"", fmt.Sprintf("CPU µs/command of %d", loads[0]), fmt.Sprintf("of %d", loads[1]), "ratio", "peak anonymous MiB", "simulator CPU µs, ratio"}}
 	var lists [2][]summary
 	for i, n := range loads {
 		o.Commands = n
@@ -41,7 +41,7 @@ func writeGrowth(ctx context.Context, o options, out, progress io.Writer) error 
 		few := lists[0][i]
 		rows = append(rows, []string{
 			s.contender.what, fmt.Sprintf("%.0f", few.CPU), fmt.Sprintf("%.0f", s.CPU), fmt.Sprintf("%.2f×", s.CPU/few.CPU),
-			strconv.FormatInt(s.PeakAnon>>20, 10), fmt.Sprintf("%.2f×", s.BoxCPU/few.BoxCPU),
+			strconv.FormatInt(s.PeakAnon>>20, 10), fmt.Sprintf("%.2f×", s.SimulatorCPU/few.SimulatorCPU),
 		})
 	}
 	return writeTable(out, rows)
@@ -72,8 +72,14 @@ func (*forgetful) Progress(_ context.Context, updates ...ledger.Update) []error 
 func (*forgetful) Release(context.Context, ledger.Update) error         { return nil }
 func (*forgetful) Complete(context.Context, ledger.Token, []byte) error { return nil }
 func (*forgetful) Close() error                                         { return nil }
+func (*forgetful) DeploymentKey(context.Context) ([]byte, error) {
+	return make([]byte, ledger.KeyBytes), nil
+}
 func (*forgetful) ByCampaign(context.Context, string, func(ledger.Record) bool) error {
 	return errForgetful
+}
+func (*forgetful) Ended(context.Context, ...string) ([]ledger.Record, error) {
+	return nil, errForgetful
 }
 func (*forgetful) ByTarget(context.Context, string, func(ledger.Record) bool) error {
 	return errForgetful

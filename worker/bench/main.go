@@ -46,8 +46,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.SetOutput(errs)
 	flags.StringVar(&o.Fleet, "fleet", fleets[0].name, "what the commands cancel: batch, emr or iot")
 	flags.IntVar(&o.Commands, "commands", 20_000, "commands that each contender drains in each round")
-	flags.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "how long the box takes over every request")
-	flags.IntVar(&o.rounds, "rounds", 3, "rounds; medians are told")
+	flags.DurationVar(&o.Latency, "latency", 5*time.Millisecond, "how long the simulator takes over every request")
+	flags.IntVar(&o.rounds, "rounds", 3, "rounds; medians are reported")
 	flags.StringVar(&only, "only", "", "contenders to run, comma separated, of: "+strings.Join(names(contenders), ", "))
 	flags.BoolVar(&o.json, "json", false, "print one JSON value, every round in it")
 	flags.StringVar(&o.profiles, "profiles", "", "directory to write a CPU profile of each contender and round to")
@@ -105,16 +105,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 func measureAll(ctx context.Context, o options, progress io.Writer) (all []measurement, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // kills what is left after an error
-	box, err := start(ctx, boxPart)
+	sim, err := start(ctx, simulatorPart)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, box.end()) }()
+	defer func() { err = errors.Join(err, sim.end()) }()
 	for round := range o.rounds {
 		order := slices.Clone(o.contenders)
 		first := round % len(order)
 		for _, c := range slices.Concat(order[first:], order[:first]) {
-			m, err := measure(ctx, box, c, o, round)
+			m, err := measure(ctx, sim, c, o, round)
 			if err != nil {
 				cancel()
 				return nil, fmt.Errorf("round %d of %s: %w", round+1, c.name, err)

@@ -20,9 +20,9 @@ type measurement struct {
 	// commands in each of them.
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"commandsPerSecond"`
-	// CPU and BoxCPU are microseconds of user and system time each.
-	CPU    float64 `json:"cpuMicrosecondsPerCommand"`
-	BoxCPU float64 `json:"boxCPUMicrosecondsPerCommand"`
+	// CPU and SimulatorCPU are microseconds of user and system time each.
+	CPU          float64 `json:"cpuMicrosecondsPerCommand"`
+	SimulatorCPU float64 `json:"simulatorCPUMicrosecondsPerCommand"`
 	// Requests are those made, by "service:Operation", but for Empty receives; all per 1,000
 	// commands.
 	Requests map[string]float64 `json:"requestsPer1000Commands"`
@@ -33,7 +33,7 @@ type measurement struct {
 	Repeated int `json:"repeatedOutcomes"`
 }
 
-// measure lets one contender drain a fresh box.
+// measure lets one contender drain a fresh simulator.
 func measure(ctx context.Context, aws *part, c contender, o options, round int) (m measurement, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, roundBound, fmt.Errorf("not drained after %s", roundBound))
 	defer cancel()
@@ -48,7 +48,7 @@ func measure(ctx context.Context, aws *part, c contender, o options, round int) 
 		if err != nil {
 			return m, fmt.Errorf("naming the profile: %w", err)
 		}
-		a.Profile, opening.Profile = name+".pprof", name+"-box.pprof"
+		a.Profile, opening.Profile = name+".pprof", name+"-simulator.pprof"
 	}
 	if err := aws.ask(opening, &a.Place); err != nil {
 		return m, err
@@ -72,7 +72,7 @@ func measure(ctx context.Context, aws *part, c contender, o options, round int) 
 	return seen.measurement(c, o.load, round, took, used, s)
 }
 
-// drain times a contender, from "go" to the box's word that it is drained, and ends it.
+// drain times a contender, from "go" to the simulator's word that it is drained, and ends it.
 func drain(ctx context.Context, aws, worker *part, a assignment) (took time.Duration, s spent, err error) {
 	var ok bool
 	if err := worker.ask(a, &ok); err != nil {
@@ -122,7 +122,7 @@ func (t tally) measurement(c contender, l load, round int, took, used time.Durat
 	n := float64(l.Commands)
 	m := measurement{
 		Contender: c.name, Round: round + 1, Seconds: took.Seconds(), Rate: n / took.Seconds(),
-		CPU: float64(used.Microseconds()) / n, BoxCPU: float64(t.CPU.Microseconds()) / n,
+		CPU: float64(used.Microseconds()) / n, SimulatorCPU: float64(t.CPU.Microseconds()) / n,
 		Requests: map[string]float64{}, Empty: float64(t.Empty) * 1000 / n,
 		PeakRSS: s.PeakRSS, PeakAnon: s.PeakAnon, Repeated: t.Outcomes - t.Distinct,
 	}

@@ -14,13 +14,13 @@ import (
 const (
 	// partArgument as the first argument makes this binary play the part that the second names.
 	partArgument = "part"
-	// boxPart is the part of AWS in a box; every other part is a contender's name.
-	boxPart = "box"
+	// simulatorPart is the part of the AWS simulator; every other part is a contender's name.
+	simulatorPart = "simulator"
 	// endBound is how long a part may take to end before it is killed: longer than Rescind's drain.
 	endBound = 40 * time.Second
 )
 
-// part is a child process. It is told what to do by JSON values on its standard input and
+// part is a child process. It is given what to do by JSON values on its standard input and
 // answers each with one on its standard output. The end of its input ends it, so that no
 // part outlives the bench, whatever ends that. Its methods are for one goroutine.
 type part struct {
@@ -93,8 +93,8 @@ func playedPart(args []string) bool {
 	err := fmt.Errorf("there is no part %q", args[2])
 	if c, ok := find(args[2]); ok {
 		err = contend(ctx, c, orders, os.Stdout)
-	} else if args[2] == boxPart {
-		err = serveBox(ctx, orders, os.Stdout)
+	} else if args[2] == simulatorPart {
+		err = serveSimulator(ctx, orders, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", args[2], err)

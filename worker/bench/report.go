@@ -31,13 +31,13 @@ func summarise(o options, all []measurement) []summary {
 		of := func(number func(measurement) float64) float64 { return median(own, number) }
 		s := summary{contender: c, measurement: measurement{
 			Contender: c.name, Requests: map[string]float64{},
-			Seconds:  of(func(m measurement) float64 { return m.Seconds }),
-			Rate:     of(func(m measurement) float64 { return m.Rate }),
-			CPU:      of(func(m measurement) float64 { return m.CPU }),
-			BoxCPU:   of(func(m measurement) float64 { return m.BoxCPU }),
-			Empty:    of(func(m measurement) float64 { return m.Empty }),
-			PeakRSS:  int64(of(func(m measurement) float64 { return float64(m.PeakRSS) })),
-			PeakAnon: int64(of(func(m measurement) float64 { return float64(m.PeakAnon) })),
+			Seconds:      of(func(m measurement) float64 { return m.Seconds }),
+			Rate:         of(func(m measurement) float64 { return m.Rate }),
+			CPU:          of(func(m measurement) float64 { return m.CPU }),
+			SimulatorCPU: of(func(m measurement) float64 { return m.SimulatorCPU }),
+			Empty:        of(func(m measurement) float64 { return m.Empty }),
+			PeakRSS:      int64(of(func(m measurement) float64 { return float64(m.PeakRSS) })),
+			PeakAnon:     int64(of(func(m measurement) float64 { return float64(m.PeakAnon) })),
 		}}
 		for name := range operations(own) {
 			s.Requests[name] = of(func(m measurement) float64 { return m.Requests[name] })
@@ -91,7 +91,7 @@ func writeTables(out io.Writer, o options, all []measurement) error {
 		}
 		return n
 	}
-	rows := [][]string{{"", "commands/s", "of all rounds", "ratio", "CPU µs/command", "ratio", "requests/1,000", "ratio", "peak anonymous MiB", "box CPU µs/command"}}
+	rows := [][]string{{"", "commands/s", "of all rounds", "ratio", "CPU µs/command", "ratio", "requests/1,000", "ratio", "peak anonymous MiB", "simulator CPU µs/command"}}
 	for _, s := range list {
 		memory := "–"
 		if s.PeakAnon > 0 {
@@ -99,7 +99,7 @@ func writeTables(out io.Writer, o options, all []measurement) error {
 		}
 		rows = append(rows, []string{
 			s.contender.what, fmt.Sprintf("%.0f", s.Rate), fmt.Sprintf("%.0f–%.0f", s.slowest, s.fastest), ratio(rate, s), fmt.Sprintf("%.0f", s.CPU), ratio(cpu, s),
-			fmt.Sprintf("%.0f", total(s.measurement)), ratio(total, s), memory, fmt.Sprintf("%.0f", s.BoxCPU),
+			fmt.Sprintf("%.0f", total(s.measurement)), ratio(total, s), memory, fmt.Sprintf("%.0f", s.SimulatorCPU),
 		})
 	}
 	fmt.Fprintf(out, "%d commands, %s a request, %d rounds (medians), %d processors; ratios to %q.\n\n",

@@ -12,7 +12,7 @@ import (
 )
 
 // prepareRescind makes a worker with its defaults and a ledger on disk. Its one setting says what
-// the box says: the service has no quota here, or it would pace itself by the one AWS publishes.
+// the simulator says: the service has no quota here, or it would pace itself by the one AWS publishes.
 func prepareRescind(ctx context.Context, a assignment) (func(context.Context) error, error) {
 	book, err := bolt.Open(filepath.Join(a.Dir, "ledger.db"), bolt.Options{})
 	if err != nil {

@@ -1,14 +1,13 @@
-// Package coalesce sends together what waits together. One rule serves every request that
-// takes several items (outcomes to SNS, deletes and lease changes to SQS, ledger writes): a
-// request goes out at once when nothing is in its way, and otherwise carries what came to
-// wait beside it. There is no timer: at rest nothing is delayed, under load requests are full.
+// Package coalesce sends items together in requests that take several (outcomes to SNS, deletes and
+// lease changes to SQS, ledger writes). An item is sent at once while few requests are under way;
+// otherwise it waits for one of them to end, and is sent with the items that wait too. There is no
+// timer: at rest nothing is delayed, under load requests are full.
 //
 // It knows nothing of what it sends, and has no quota and no retry; those are lane's.
 package coalesce
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 )
@@ -26,8 +25,6 @@ type Options[T any] struct {
 	PartFilled int
 	// InFlight is the most requests under way; 0 means 64.
 	InFlight int
-	// Go runs a request; nil means on a goroutine of its own.
-	Go func(func())
 }
 
 // Group sends items of one kind. Its methods are safe for concurrent use.
@@ -37,11 +34,8 @@ type Group[T, R any] struct {
 
 	mu       sync.Mutex
 	waiting  []entry[T, R]
-	cut      int // how many of the waiting items are known to fit the next request
-	cutBytes int // the sum of their sizes
-	inFlight int
-	yielding bool          // one of those in flight takes what waits in a moment
-	idle     chan struct{} // closed when nothing waits or is under way; nil when nobody asks
+	inFlight int           // requests under way; where there are none, nothing waits
+	idle     chan struct{} // closed when no request is under way any more; nil while nobody waits for that
 }
 
 type entry[T, R any] struct {
@@ -57,9 +51,6 @@ func New[T, R any](o Options[T], do func(items []T) []R) *Group[T, R] {
 	}
 	if o.InFlight == 0 {
 		o.InFlight = 64
-	}
-	if o.Go == nil {
-		o.Go = func(f func()) { go f() }
 	}
 	return &Group[T, R]{o: o, do: do}
 }
@@ -94,7 +85,7 @@ func (g *Group[T, R]) Go(item T, done func(R)) {
 // Wait returns when nothing waits and nothing is under way, or when ctx ends.
 func (g *Group[T, R]) Wait(ctx context.Context) error {
 	g.mu.Lock()
-	if len(g.waiting) == 0 && g.inFlight == 0 {
+	if g.inFlight == 0 {
 		g.mu.Unlock()
 		return nil
 	}
@@ -111,104 +102,53 @@ func (g *Group[T, R]) Wait(ctx context.Context) error {
 	}
 }
 
-// startLocked begins the requests that may begin. One that is not full begins as soon as a turn of
-// the scheduler brings nothing more: what a burst wakes comes within a few turns, and would else
-// find its first items gone ahead in a request, or a commit, of their own.
+// startLocked begins the requests that may begin.
 func (g *Group[T, R]) startLocked() {
 	for len(g.waiting) > 0 && g.inFlight < g.o.InFlight {
 		n, full := g.cutLocked()
-		switch {
-		case full:
-			g.inFlight++
-			batch := g.takeLocked(n)
-			g.o.Go(func() { g.send(batch) })
-		case g.inFlight < g.o.PartFilled && !g.yielding:
-			g.inFlight++
-			g.yielding = true
-			g.o.Go(g.sendSoon)
-			return
-		default:
+		if !full && g.inFlight >= g.o.PartFilled {
 			return
 		}
+		batch := slices.Clone(g.waiting[:n])
+		clear(g.waiting[:n]) // so that the array does not keep alive what is sent
+		g.waiting = g.waiting[n:]
+		g.inFlight++
+		go g.send(batch)
 	}
 }
 
-func (g *Group[T, R]) sendSoon() {
-	for before := 0; ; {
-		runtime.Gosched()
-		g.mu.Lock()
-		waiting := len(g.waiting)
-		if waiting == before || waiting >= g.o.Max {
-			break
-		}
-		before = waiting
-		g.mu.Unlock()
-	}
-	g.yielding = false
-	n, _ := g.cutLocked()
-	batch := g.takeLocked(n)
-	if n == 0 { // full requests took all
-		g.endLocked()
-	}
-	g.startLocked()
-	g.mu.Unlock()
-	g.send(batch)
-}
-
-func (g *Group[T, R]) takeLocked(n int) []entry[T, R] {
-	batch := slices.Clone(g.waiting[:n])
-	// What is sent must not be kept alive from here; append makes a new array in time.
-	clear(g.waiting[:n])
-	g.waiting = g.waiting[n:]
-	g.cut, g.cutBytes = 0, 0
-	return batch
-}
-
-// cutLocked returns how many of the waiting items the next request takes, and whether it
-// could take no more. It goes on from where it stopped the last time, so that an item is
-// looked at once however often it is asked.
+// cutLocked returns how many of the waiting items the next request takes, and whether it could take
+// no more.
 func (g *Group[T, R]) cutLocked() (n int, full bool) {
-	for g.cut < len(g.waiting) && g.cut < g.o.Max {
-		if g.o.MaxBytes > 0 {
-			size := g.o.Size(g.waiting[g.cut].item)
-			if g.cut > 0 && g.cutBytes+size > g.o.MaxBytes {
-				return g.cut, true
-			}
-			g.cutBytes += size
-		}
-		g.cut++
+	most := min(len(g.waiting), g.o.Max)
+	if g.o.MaxBytes == 0 {
+		return most, most == g.o.Max
 	}
-	return g.cut, g.cut == g.o.Max || g.o.MaxBytes > 0 && g.cutBytes >= g.o.MaxBytes
+	bytes := 0
+	for n = range most {
+		bytes += g.o.Size(g.waiting[n].item)
+		if bytes > g.o.MaxBytes && n > 0 {
+			return n, true
+		}
+	}
+	return most, most == g.o.Max || bytes >= g.o.MaxBytes
 }
 
-// send makes a request for batch, and then goes on with what is full by then: a goroutine that
-// has made a request has grown the stack that requests take.
+// send makes one request, answers its items, and begins what may begin after it.
 func (g *Group[T, R]) send(batch []entry[T, R]) {
-	for len(batch) > 0 {
-		items := make([]T, len(batch))
-		for i, e := range batch {
-			items[i] = e.item
-		}
-		results := g.do(items)
-		for i, e := range batch {
-			e.done(results[i])
-		}
-		g.mu.Lock()
-		batch = nil
-		if n, full := g.cutLocked(); full {
-			batch = g.takeLocked(n)
-		} else {
-			g.endLocked()
-		}
-		g.startLocked()
-		g.mu.Unlock()
+	items := make([]T, len(batch))
+	for i, e := range batch {
+		items[i] = e.item
 	}
-}
-
-// endLocked counts a request as ended.
-func (g *Group[T, R]) endLocked() {
+	results := g.do(items)
+	for i, e := range batch {
+		e.done(results[i])
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.inFlight--
-	if g.inFlight == 0 && len(g.waiting) == 0 && g.idle != nil {
+	g.startLocked()
+	if g.inFlight == 0 && g.idle != nil {
 		close(g.idle)
 		g.idle = nil
 	}

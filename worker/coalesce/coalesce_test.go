@@ -96,8 +96,8 @@ func TestRequests(t *testing.T) {
 		"at rest an item goes out alone and at once": {
 			options: coalesce.Options[int]{Max: 10}, items: upTo(1), want: []int{1}, most: 1, takes: time.Second,
 		},
-		"what comes at one instant goes together": {
-			options: coalesce.Options[int]{Max: 10}, items: upTo(8), want: []int{8}, most: 1, takes: time.Second,
+		"of what comes at one instant the first two go at once, and the rest together": {
+			options: coalesce.Options[int]{Max: 10}, items: upTo(8), want: []int{1, 1, 6}, most: 2, takes: 2 * time.Second,
 		},
 		"what comes while two are under way goes together": {
 			options: coalesce.Options[int]{Max: 10}, ahead: 2, items: upTo(8), want: []int{1, 1, 6}, most: 2, takes: 2 * time.Second,
@@ -143,7 +143,7 @@ func TestRequests(t *testing.T) {
 				w := &wire{}
 				start := time.Now()
 				sendAll(t, coalesce.New(tt.options, w.do), tt.ahead, tt.items...)
-				// Requests of one instant reach the wire in any order: they are told apart by
+				// Requests of one instant reach the wire in any order: they are ordered by
 				// their first item.
 				requests := w.sent()
 				slices.SortFunc(requests, func(a, b []int) int {
@@ -188,8 +188,8 @@ func TestDoReturnsWhenItsContextEnds(t *testing.T) {
 		g := coalesce.New(coalesce.Options[int]{Max: 10, PartFilled: 1}, w.do)
 		g.Go(1, func(string) {})
 		synctest.Wait() // what comes now waits beside it
-		stayed := make(chan string, 1)
-		g.Go(2, func(r string) { stayed <- r })
+		neighbour := make(chan string, 1)
+		g.Go(2, func(r string) { neighbour <- r })
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
@@ -200,7 +200,7 @@ func TestDoReturnsWhenItsContextEnds(t *testing.T) {
 		if took := time.Since(start); took != time.Millisecond {
 			t.Errorf("Do returned after %v, want 1ms", took)
 		}
-		if r := <-stayed; r != "result of 2" {
+		if r := <-neighbour; r != "result of 2" {
 			t.Errorf("the neighbour got %q", r)
 		}
 		if got := w.sent(); len(got) != 2 || !slices.Equal(got[1], []int{2, 3}) {
@@ -276,14 +276,14 @@ func BenchmarkBacklog(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			for b.Loop() {
-				hold := make(chan struct{})
+				release := make(chan struct{})
 				g := coalesce.New(coalesce.Options[int]{
 					Max: 10, MaxBytes: 1 << 20, Size: func(int) int { return 100 }, PartFilled: 1, InFlight: 1,
-				}, func(items []int) []struct{} { <-hold; return make([]struct{}, len(items)) })
+				}, func(items []int) []struct{} { <-release; return make([]struct{}, len(items)) })
 				for i := range n {
 					g.Go(i, func(struct{}) {})
 				}
-				close(hold)
+				close(release)
 				if err := g.Wait(b.Context()); err != nil {
 					b.Fatal(err)
 				}

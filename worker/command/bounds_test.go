@@ -18,7 +18,7 @@ import (
 const soon = time.Second
 
 // judged decodes a body, and holds the answer to what is promised of every one: it comes soon,
-// and is a sound command or one error that is fit to be told. It returns the error, nil for none.
+// and is a sound command or one error that is fit to be reported. It returns the error, nil for none.
 func judged(t *testing.T, d *command.Decoder, body []byte) *command.Error {
 	t.Helper()
 	_, fault := answered(t, d, body)
@@ -97,8 +97,8 @@ func bounded(t *testing.T, c *command.Command) {
 	if at := c.ExpiresAt; !at.IsZero() && (at.Year() < 0 || at.Year() > 9999 || at.Location() != time.UTC) {
 		t.Errorf("it expires at %v", at)
 	}
-	if c.Confirm != nil && *c.Confirm < 0 {
-		t.Errorf("confirm is %v", c.Confirm)
+	if c.Confirm != nil && (*c.Confirm < 0 || *c.Confirm > 12*time.Hour) || c.Escalate < 0 || c.Escalate > 6*time.Hour || c.Escalate > 0 && *c.Confirm <= c.Escalate {
+		t.Errorf("confirm is %v, escalate %s", c.Confirm, c.Escalate)
 	}
 }
 
@@ -118,9 +118,9 @@ func sound(t *testing.T, c *command.Command) {
 	}
 }
 
-// kept holds parameters to their fields' rules, which are judged here a second time and by
+// obeyed holds parameters to their fields' rules, which are judged here a second time and by
 // other code.
-func kept(t *testing.T, fields []handlers.Field, p handlers.Parameters) {
+func obeyed(t *testing.T, fields []handlers.Field, p handlers.Parameters) {
 	t.Helper()
 	left := len(p)
 	for _, f := range fields {
@@ -165,7 +165,7 @@ func within(f handlers.Field, n int) bool {
 
 func keeps(text handlers.Text, s string) bool {
 	n := len([]rune(s))
-	if !utf8.ValidString(s) || n < text.Min || text.Max > 0 && n > text.Max || len(text.Enum) > 0 && !slices.Contains(text.Enum, s) {
+	if !utf8.ValidString(s) || n < text.Min || text.Max > 0 && n > text.Max || text.Max == 0 && len(text.Enum) == 0 && len(s) > 1024 || len(text.Enum) > 0 && !slices.Contains(text.Enum, s) {
 		return false
 	}
 	if text.Pattern == nil {

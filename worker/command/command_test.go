@@ -96,8 +96,8 @@ func TestShortestCommand(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if got.Place() != own {
-		t.Errorf("its place is %v, want the worker's own", got.Place())
+	if got.Location() != own {
+		t.Errorf("its location is %v, want the worker's own", got.Location())
 	}
 }
 
@@ -184,13 +184,13 @@ func TestFingerprint(t *testing.T) {
 			`{"action":"emr:CancelSteps","parameters":{"ClusterId":"j","StepIds":["a","b"]}}`,
 			"{\"parameters\": { \"StepIds\" : [ \"a\",\n\"b\"], \"ClusterId\":\"j\"}, \"action\":\"emr:CancelSteps\"}", true},
 		{"nor do escapes", run("batch:CancelJob", `{"jobId":"é/j"}`), run("batch:CancelJob", `{"jobId":"\u00e9\/j"}`), true},
-		{"the worker's own place is the same said or unsaid", job(""), job(`"account":"123456789012","region":"us-east-1"`), true},
+		{"the worker's own location is the same said or unsaid", job(""), job(`"account":"123456789012","region":"us-east-1"`), true},
 		{"who, why and until when do not count", job(""), job(`"id":"b","reason":"r","requestedBy":"x","campaign":"y","expiresAt":"2026-11-21T12:00:00Z"`), true},
 		{"parameters count as sent, not as filled", job(""), run("batch:CancelJob", `{"jobId":"j-1","reason":"`+handlers.DefaultReason+`"}`), false},
 		{"the order of a list counts", run("emr:CancelSteps", `{"ClusterId":"j","StepIds":["a","b"]}`), run("emr:CancelSteps", `{"ClusterId":"j","StepIds":["b","a"]}`), false},
 		{"account counts", job(""), job(`"account":"210987654321"`), false},
 		{"region counts", job(""), job(`"region":"eu-west-1"`), false},
-		{"the largest whole numbers stay apart", long("9007199254740991"), long("9007199254740990"), false},
+		{"the largest whole numbers remain distinct", long("9007199254740991"), long("9007199254740990"), false},
 		{"minus zero is zero", long("-0"), long("0"), true},
 	} {
 		t.Run(row.name, func(t *testing.T) {

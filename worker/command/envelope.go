@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"mime"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,107 +17,73 @@ import (
 // Type is the CloudEvents type of a command.
 const Type = "io.rescind.command.v1"
 
-// maxVia is how many characters of each envelope's origin are kept: more than the ARN of a topic
+// maxVia is how many characters of each envelope's origin are stored: more than the ARN of a topic
 // or a rule, or an EventBridge source, may have.
 const maxVia = 512
 
-// form is what a JSON object is by its mark: a member that no other form has.
-type form int
-
-// The forms. Of an object with several marks, which nobody writes, the first of these counts.
+// The marks: members that one form of envelope has and no other form.
 const (
-	formSNS         form = iota // "Type": what SNS delivers unless raw delivery is on
-	formEventBridge             // "detail-type"
-	formCloudEvent              // "specversion"
-	formBare                    // no mark
+	markSNS         = "Type" // what SNS delivers unless raw delivery is on
+	markEventBridge = "detail-type"
+	markCloudEvent  = "specversion"
 )
 
-// formOf is the form whose mark a member's name is.
-func formOf(name string) form {
-	switch name {
-	case "Type":
-		return formSNS
-	case "detail-type":
-		return formEventBridge
-	case "specversion":
-		return formCloudEvent
-	}
-	return formBare
-}
-
-// opened is a command's text on its way out of its envelopes, and what they said.
-type opened struct {
-	text []byte
-	at   string // the envelope's field that it stood in; "body" where there is no envelope
-	id   string // for a command that brings none
-	via  string // see Command.Via
-	// traceParent is that of the innermost envelope with one.
-	traceParent string
-}
-
-// receive takes a message as it comes.
-func (o *opened) receive(body []byte, m Message) {
-	o.text, o.at, o.id = body, "body", "sqs:"+m.ID
-	o.trace(m.TraceParent)
-}
-
-// open takes off the envelopes around o's text, and returns the command's members. A fault is
-// an envelope's own.
-func (o *opened) open() (*reader, *handlers.FieldError) {
-	r := read(o.text)
-	if r.form == formSNS {
-		if fault := o.takeOff(r); fault != nil {
-			return nil, fault
-		}
-		r = read(o.text)
-		if r.form == formSNS {
-			return nil, &handlers.FieldError{Field: o.at, Rule: "must be a command, or a CloudEvents or EventBridge event with one, not another notification"}
+// mark tells which envelope an object is; "": none. Of several marks, which nobody writes, the first counts.
+func (o object) mark() string {
+	for _, mark := range []string{markSNS, markEventBridge, markCloudEvent} {
+		if o.value(mark) != nil {
+			return mark
 		}
 	}
-	if r.form == formBare {
-		return r, nil
-	}
-	if fault := o.takeOff(r); fault != nil {
-		return nil, fault
-	}
-	// What stands in data or detail is the command: a mark there is a field that no command has.
-	return read(o.text), nil
+	return ""
 }
 
-// takeOff takes off the envelope whose members r holds, unless it is no sound JSON.
-func (o *opened) takeOff(r *reader) *handlers.FieldError {
+// takeOff takes off the envelopes around a command. What stands in data or detail is the command: a mark
+// there is a field that no command has.
+func (r *reader) takeOff() {
+	if r.mark() == markSNS {
+		r.envelope(r.notification)
+		if r.fault == nil && r.mark() == markSNS {
+			r.fail(r.at, "must be a command, or a CloudEvents or EventBridge event with one, not another notification")
+		}
+	}
+	switch {
+	case r.fault != nil:
+	case r.mark() == markEventBridge:
+		r.envelope(r.eventBridge)
+	case r.mark() == markCloudEvent:
+		r.envelope(r.cloudEvent)
+	}
+}
+
+// envelope takes off one, and opens what it holds, unless it is at fault.
+func (r *reader) envelope(take func() (at string, content []byte)) {
 	if r.broken != nil {
-		return unreadable(o.at, o.text, r.broken)
+		r.failUnreadable()
+		return
 	}
-	switch r.form {
-	case formSNS:
-		return o.notification()
-	case formEventBridge:
-		return o.eventBridge()
-	case formCloudEvent:
-		return o.cloudEvent()
-	case formBare:
+	if at, content := take(); r.fault == nil {
+		r.open(at, content)
 	}
-	return nil
 }
 
 // notification takes off what SNS puts around a message ("HTTP/HTTPS JSON format", Amazon SNS
 // Developer Guide; SQS gets the same). Its signature is not checked: who may send to the queue
 // is for the queue's policy.
-func (o *opened) notification() *handlers.FieldError {
-	e := o.fields("Type", "MessageId", "TopicArn", "Message", "MessageAttributes")
-	kind, topic := e.text("Type"), e.text("TopicArn")
-	if e.fault == nil && kind != "Notification" {
-		e.fail("Type", brokenType(kind, topic))
+func (r *reader) notification() (at string, content []byte) {
+	kind, topic := r.attribute("Type"), r.attribute("TopicArn")
+	if kind != "Notification" {
+		r.fail("Type", brokenType(kind, topic))
 	}
-	o.came(topic)
-	o.identify(&e, "sns:", "MessageId")
-	o.trace(traceAttribute(e.values["MessageAttributes"]))
-	if e.values["Message"] == nil {
-		e.fail("Message", "is required: the command, or a CloudEvents or EventBridge event with one")
+	r.came(topic)
+	r.identify("sns:", "MessageId")
+	attributes, _ := read(r.value("MessageAttributes"))
+	attribute, _ := read(attributes.value("traceparent"))
+	r.trace(unquote(attribute.value("Value")))
+	if r.value("Message") == nil {
+		r.fail("Message", "is required: the command, or a CloudEvents or EventBridge event with one")
 	}
-	o.text, o.at = []byte(e.text("Message")), "Message"
-	return e.fault
+	return "Message", []byte(r.attribute("Message"))
 }
 
 // brokenType says what is wrong with the type of a message from SNS.
@@ -134,88 +99,60 @@ func brokenType(kind, topic string) string {
 	return `must be "Notification", as in what SNS delivers, not ` + quote(kind) + "; a command by itself has no such field"
 }
 
-// traceAttribute is the message attribute traceparent of an SNS notification. What has not the
-// form of one is passed over.
-func traceAttribute(attributes jsontext.Value) string {
-	var value string
-	within := func(v jsontext.Value, name string, then func(jsontext.Value)) {
-		_ = members(v, func(n string, v jsontext.Value) error {
-			if n == name {
-				then(v)
-			}
-			return nil
-		})
-	}
-	within(attributes, "traceparent", func(a jsontext.Value) {
-		within(a, "Value", func(v jsontext.Value) {
-			if kindOf(v) == jsontext.KindString {
-				value = unquote(v)
-			}
-		})
-	})
-	return value
-}
-
 // eventBridge takes off what EventBridge puts around a detail ("AWS service event metadata",
 // Amazon EventBridge User Guide). Any detail-type will do, since the rule has chosen. An event
 // does not name the rule that sent it, save a schedule's, in resources; of others the source is
 // recorded.
-func (o *opened) eventBridge() *handlers.FieldError {
-	e := o.fields("id", "source", "resources", "detail")
-	from := "EventBridge source " + e.text("source")
-	if rule := ruleARN(e.values["resources"]); rule != "" {
+func (r *reader) eventBridge() (at string, content []byte) {
+	from := "EventBridge source " + r.attribute("source")
+	if rule := ruleARN(r.value("resources")); rule != "" {
 		from = rule
 	}
-	o.came(from)
-	o.identify(&e, "eb:", "id")
-	if e.values["detail"] == nil {
-		e.fail("detail", "is required of an EventBridge event: the command")
+	r.came(from)
+	r.identify("eb:", "id")
+	if r.value("detail") == nil {
+		r.fail("detail", "is required of an EventBridge event: the command")
 	}
-	o.text, o.at = e.values["detail"], "detail"
-	return e.fault
+	return "detail", r.value("detail")
 }
 
 // ruleARN is the first ARN of an EventBridge rule in a list.
 func ruleARN(resources jsontext.Value) string {
-	var rule string
-	if kindOf(resources) != jsontext.KindBeginArray {
-		return ""
-	}
-	_ = elements("resources", resources, func(v jsontext.Value) *handlers.FieldError {
-		if rule == "" && kindOf(v) == jsontext.KindString {
-			arn := unquote(v)
-			parts := strings.SplitN(arn, ":", 6)
-			if len(parts) == 6 && parts[0] == "arn" && parts[2] == "events" && strings.HasPrefix(parts[5], "rule/") {
-				rule = arn
-			}
+	for _, item := range items(resources) {
+		text := unquote(item)
+		arn, ok := handlers.ParseARN(text)
+		if ok && arn.Service == "events" && strings.HasPrefix(arn.Resource, "rule/") {
+			return text
 		}
-		return nil
-	})
-	return rule
+	}
+	return ""
 }
 
 // cloudEvent takes off a CloudEvents 1.0 event in structured JSON. Extensions and the optional
 // attributes are passed over, save traceparent and what says that data is no JSON.
-func (o *opened) cloudEvent() *handlers.FieldError {
-	e := o.fields("specversion", "type", "id", "source", "datacontenttype", "traceparent", "data", "data_base64")
-	e.mustBe("specversion", "1.0")
-	e.mustBe("type", Type)
-	id, source := e.needed("id"), e.needed("source")
-	if media := e.text("datacontenttype"); media != "" && !isJSON(media) {
-		e.fail("datacontenttype", `must be "application/json" or be left out, not `+quote(media))
+func (r *reader) cloudEvent() (at string, content []byte) {
+	for _, must := range []struct{ name, be string }{{"specversion", "1.0"}, {"type", Type}} {
+		if got := r.attribute(must.name); got != must.be {
+			r.fail(must.name, fmt.Sprintf("must be %q in a CloudEvents event, not %s", must.be, quote(got)))
+		}
+	}
+	for _, name := range []string{"id", "source"} {
+		if r.attribute(name) == "" {
+			r.fail(name, "is required of a CloudEvents event, and must not be empty")
+		}
+	}
+	if media := r.attribute("datacontenttype"); media != "" && !isJSON(media) {
+		r.fail("datacontenttype", `must be "application/json" or be left out, not `+quote(media))
 	}
 	switch {
-	case e.values["data_base64"] != nil:
-		e.fail("data_base64", "is not taken: put the command into data, as JSON")
-	case e.values["data"] == nil:
-		e.fail("data", "is required of a CloudEvents event: the command")
+	case r.value("data_base64") != nil:
+		r.fail("data_base64", "is not taken: put the command into data, as JSON")
+	case r.value("data") == nil:
+		r.fail("data", "is required of a CloudEvents event: the command")
 	}
-	o.id = "ce:" + eventHash(source, id)
-	if trace := e.values["traceparent"]; kindOf(trace) == jsontext.KindString {
-		o.trace(unquote(trace))
-	}
-	o.text, o.at = e.values["data"], "data"
-	return e.fault
+	r.id = "ce:" + eventHash(r.attribute("source"), r.attribute("id"))
+	r.trace(unquote(r.value("traceparent")))
+	return "data", r.value("data")
 }
 
 // isJSON tells whether a media type is JSON's: CloudEvents' JSON format names any subtype json
@@ -236,89 +173,34 @@ func eventHash(source, id string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// attribute is a text of an envelope, "" where it is left out.
+func (r *reader) attribute(name string) string {
+	return r.member(name, "", func(string) string { return "" })
+}
+
 // identify makes the id for a command that brings none of the envelope's own; an envelope
 // without one leaves it to the next envelope.
-func (o *opened) identify(e *envelope, prefix, name string) {
-	if e.values[name] == nil {
-		return
+func (r *reader) identify(prefix, name string) {
+	if id := r.member(name, "", func(s string) string { return brokenIDText(s, maxID-len(prefix)) }); id != "" {
+		r.id = prefix + id
 	}
-	id := e.text(name)
-	if rule := brokenIDText(id, maxID-len(prefix)); rule != "" {
-		e.fail(name, rule)
-		return
-	}
-	o.id = prefix + id
 }
 
 // came keeps what an envelope says it came by, behind what the envelope around it said.
-func (o *opened) came(by string) {
-	if o.via != "" && by != "" {
-		o.via += " via "
+func (r *reader) came(by string) {
+	if r.via != "" && by != "" {
+		r.via += " via "
 	}
-	o.via += clip(by, maxVia)
+	r.via += clip(by, maxVia)
 }
 
 // trace keeps an envelope's trace context where it is well formed.
-func (o *opened) trace(value string) {
+func (r *reader) trace(value string) {
 	if traceParentForm.MatchString(value) {
-		o.traceParent = value
+		r.traceParent = value
 	}
 }
 
 // traceParentForm is a W3C trace context of version 00 ("Trace Context", W3C Recommendation):
 // two, 32, 16 and two hexadecimal digits. Later versions may have more behind, which is refused.
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
-
-// envelope holds the members of an envelope that are asked for, and the first fault.
-type envelope struct {
-	values map[string]jsontext.Value
-	fault  *handlers.FieldError
-}
-
-// fields finds members of o's text, which has been found to be an object. One that is null
-// counts as left out, as CloudEvents has it.
-func (o *opened) fields(wanted ...string) envelope {
-	e := envelope{values: make(map[string]jsontext.Value, len(wanted))}
-	_ = members(o.text, func(name string, value jsontext.Value) error {
-		if slices.Contains(wanted, name) && kindOf(value) != jsontext.KindNull {
-			e.values[name] = value
-		}
-		return nil
-	})
-	return e
-}
-
-// fail keeps the first fault.
-func (e *envelope) fail(field, rule string) {
-	if e.fault == nil {
-		e.fault = &handlers.FieldError{Field: field, Rule: rule}
-	}
-}
-
-// text is a string member; "" where it is left out, or is something else, which is a fault.
-func (e *envelope) text(name string) string {
-	value := e.values[name]
-	if value == nil {
-		return ""
-	}
-	if kind := kindOf(value); kind != jsontext.KindString {
-		e.fail(name, "must be a string, not "+nameOf(kind))
-		return ""
-	}
-	return unquote(value)
-}
-
-// needed is the text of a member that CloudEvents demands.
-func (e *envelope) needed(name string) string {
-	s := e.text(name)
-	if s == "" {
-		e.fail(name, "is required of a CloudEvents event, and must not be empty")
-	}
-	return s
-}
-
-func (e *envelope) mustBe(name, want string) {
-	if got := e.text(name); got != want {
-		e.fail(name, fmt.Sprintf("must be %q in a CloudEvents event, not %s", want, quote(got)))
-	}
-}

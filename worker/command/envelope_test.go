@@ -168,7 +168,7 @@ func TestInvalidEnvelopes(t *testing.T) {
 		{cloud("/a", `"{}"`), `data must be a JSON object, not a string`},
 		{cloud("/a", ce), `specversion is not a field of a command; its fields: *`},
 		{cloud("/a", `{"action":"batch:CancelJob"}`), `parameters is required`},
-		{cloud("/a", job(`"id":"ce:1"`)), `id must not begin with "ce:", which is kept for ids that Rescind makes`},
+		{cloud("/a", job(`"id":"ce:1"`)), `id must not begin with "ce:", which is reserved for ids that Rescind makes`},
 		{cloud("/a", twice), `data.parameters.jobId must not be given twice`},
 		{cloud("/a", strings.Replace(job(""), ",", ","+large, 1)), `data must have at most 262144 bytes (256 KiB), not 262201`},
 		{ce[:len(ce)-3], `body must be JSON; it ends too early, at byte *`},
@@ -214,8 +214,8 @@ func TestInvalidEnvelopes(t *testing.T) {
 	}
 }
 
-// TestTheEnvelopesRoom: the bound is the command's, however large its envelopes are.
-func TestTheEnvelopesRoom(t *testing.T) {
+// TestTheEnvelopesSize: the bound is the command's, however large its envelopes are.
+func TestTheEnvelopesSize(t *testing.T) {
 	full := job("") + strings.Repeat(" ", command.MaxBytes-len(job("")))
 	padding := `"partitionkey": "` + strings.Repeat("x", command.MaxBytes) + `"`
 	for name, body := range map[string]string{

@@ -14,7 +14,7 @@ func ExampleDecoder_Decode() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(c.ID, c.Action, c.Targets[0].ID, c.Place())
+	fmt.Println(c.ID, c.Action, c.Targets[0].ID, c.Location())
 
 	_, err = d.Decode([]byte(`{"id": "stop-7", "action": "batch:CancelJob", "parameters": {"jobID": "1d828f65"}}`), command.Message{ID: "a1b3"})
 	fmt.Println(err)

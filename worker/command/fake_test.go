@@ -8,7 +8,7 @@ import (
 	"github.com/rescindhq/rescind/worker/command"
 )
 
-var own = handlers.Place{Account: "123456789012", Region: "us-east-1"}
+var own = handlers.Location{Account: "123456789012", Region: "us-east-1"}
 
 func decoder() *command.Decoder { return command.NewDecoder(fakes(), own) }
 
@@ -21,15 +21,16 @@ func fakes() []handlers.Handler {
 			{Name: "jobId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1}},
 			{Name: "reason", Kind: handlers.String, Required: true, Reason: true, Text: handlers.Text{Max: 1024}},
 		}},
-		fake{action: "emr:CancelSteps", fields: []handlers.Field{
+		escalating{fake{action: "emr:CancelSteps", fields: []handlers.Field{
 			{Name: "ClusterId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1, Max: 256}},
 			{Name: "StepIds", Kind: handlers.Strings, Required: true, MinItems: 1, MaxItems: 256, Unique: true, Text: handlers.Text{Min: 1, Max: 256}},
 			{Name: "StepCancellationOption", Kind: handlers.String, Text: handlers.Text{Enum: []string{"SEND_INTERRUPT", "TERMINATE_PROCESS"}}},
-		}},
+		}}},
 		fake{action: "iot:CancelJobExecution", fields: []handlers.Field{
 			{Name: "jobId", Kind: handlers.String, Required: true, Text: handlers.Text{Min: 1, Max: 64, Pattern: ids, Rule: idRule}},
 			{Name: "force", Kind: handlers.Boolean},
 			{Name: "expectedVersion", Kind: handlers.Long},
+			{Name: "jobArn", Kind: handlers.String, ARN: handlers.IsARN, Text: handlers.Text{Min: 1}},
 			{Name: "statusDetails", Kind: handlers.StringMap, MinItems: 1, MaxItems: 10, Text: handlers.Text{Min: 1, Max: 8}, KeyText: handlers.Text{Min: 1, Max: 8, Pattern: ids, Rule: idRule}},
 		}},
 		fake{action: "swf:TerminateWorkflowExecution", fields: []handlers.Field{
@@ -57,3 +58,20 @@ func (f fake) Targets(p handlers.Parameters) ([]handlers.Target, error) {
 	}
 	return []handlers.Target{{ID: id}}, nil
 }
+
+// escalating has a stronger action than SEND_INTERRUPT.
+type escalating struct{ fake }
+
+func (f escalating) Targets(p handlers.Parameters) ([]handlers.Target, error) {
+	targets, err := f.fake.Targets(p)
+	for i := range targets {
+		targets[i].Params = p.Text("StepCancellationOption")
+	}
+	return targets, err
+}
+
+func (f escalating) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	return handlers.Stronger{Action: f.action, Target: t}, t.Params != "TERMINATE_PROCESS"
+}
+
+func (f escalating) OnlyStronger(handlers.Reading) bool { return false }

@@ -138,6 +138,9 @@ func written(t *testing.T, c *command.Command) []byte {
 	if c.Confirm != nil {
 		m["confirm"] = c.Confirm.String()
 	}
+	if c.Escalate > 0 {
+		m["escalate"] = c.Escalate.String()
+	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		t.Fatalf("writing the command: %v", err)
@@ -226,7 +229,7 @@ func FuzzParameters(f *testing.F) {
 		if fault != nil {
 			return
 		}
-		kept(t, h.Fields(), c.Params)
+		obeyed(t, h.Fields(), c.Params)
 		same(t, d, c)
 		if targets, err := h.Targets(c.Params); err != nil || !reflect.DeepEqual(targets, c.Targets) {
 			t.Errorf("asked again, the targets are %v, %v", targets, err)
@@ -275,5 +278,5 @@ func roundedToNothing(body []byte) bool {
 	if err == nil {
 		d, err = time.ParseDuration(c.Confirm)
 	}
-	return err == nil && d == 0 && strings.ContainsAny(c.Confirm, "123456789")
+	return err == nil && d == 0 && strings.HasPrefix(c.Confirm, "-")
 }

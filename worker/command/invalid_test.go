@@ -39,8 +39,14 @@ func invalidRows() []invalidRow {
 		{job(`"x":` + strings.Repeat("[", 100_000)), `body must be JSON; at byte 10060: *`},
 		{job(`"reason":` + strings.Repeat("[", 100_000)), `body must be JSON; at byte 10065: *`},
 
+		// Of a job's id AWS says no length.
+		{batch(`{"jobId":"` + strings.Repeat("j", 1025) + `"}`), `parameters.jobId must have at most 1024 bytes, not 1025`},
+		{batch(`{"jobId":"` + strings.Repeat("é", 513) + `"}`), `parameters.jobId must have at most 1024 bytes, not 1026`},
+
 		// Members that nothing knows, or that come twice.
 		{job(`"reasons":"x"`), `reasons is not a field of a command; did you mean reason?`},
+		{`{"version":"1.0","action":"batch:CancelJob","parameters":{"jobId":"j"}}`, `version is not a field of a command; its fields: id, action, account, region, reason, requestedBy, campaign, expiresAt, confirm, dryRun, escalate, parameters`},
+		{job(`"versions":null`), `versions is not a field of a command; its fields: id, action, account, region, reason, requestedBy, campaign, expiresAt, confirm, dryRun, escalate, parameters`},
 		{job(`"Campaign":"x"`), `Campaign is not a field of a command; did you mean campaign?`},
 		{job(`"requested_by":"x"`), `requested_by is not a field of a command; did you mean requestedBy?`},
 		{job(`"":"x"`), `"" is not a field of a command; its fields: id, action, account, region, reason, requestedBy, campaign, expiresAt, confirm, dryRun, escalate, parameters`},
@@ -61,17 +67,17 @@ func invalidRows() []invalidRow {
 		{run("", `{}`), `action must not be empty`},
 		{`{"action":7,"parameters":{}}`, `action must be a string, not a number`},
 		{batch(`[]`), `parameters must be an object, not a list`},
-		{batch(`null`), `parameters must be an object, not null`},
+		{batch(`null`), `parameters is required`},
+		{`{"action":null,"parameters":{}}`, `action is required`},
 		{job(`"id":""`), `id must not be empty`},
-		{job(`"id":null`), `id must be a string, not null`},
 		{job(`"id":"` + strings.Repeat("a", 129) + `"`), `id must have at most 128 characters, not 129`},
 		{job(`"id":"a/b"`), `id must hold only A-Z a-z 0-9 . _ : -, not "a/b"`},
 		{job(`"id":"é"`), `id must hold only A-Z a-z 0-9 . _ : -, not "é"`},
-		{job(`"id":"ce:1"`), `id must not begin with "ce:", which is kept for ids that Rescind makes`},
-		{job(`"id":"eb:1"`), `id must not begin with "eb:", which is kept for ids that Rescind makes`},
-		{job(`"id":"sns:1"`), `id must not begin with "sns:", which is kept for ids that Rescind makes`},
-		{job(`"id":"sqs:1"`), `id must not begin with "sqs:", which is kept for ids that Rescind makes`},
-		{job(`"id":"msg:1"`), `id must not begin with "msg:", which is kept for ids that Rescind makes`},
+		{job(`"id":"ce:1"`), `id must not begin with "ce:", which is reserved for ids that Rescind makes`},
+		{job(`"id":"eb:1"`), `id must not begin with "eb:", which is reserved for ids that Rescind makes`},
+		{job(`"id":"sns:1"`), `id must not begin with "sns:", which is reserved for ids that Rescind makes`},
+		{job(`"id":"sqs:1"`), `id must not begin with "sqs:", which is reserved for ids that Rescind makes`},
+		{job(`"id":"msg:1"`), `id must not begin with "msg:", which is reserved for ids that Rescind makes`},
 		{job(`"account":"12345678901"`), `account must be twelve digits, not "12345678901"`},
 		{job(`"account":"12345678901x"`), `account must be twelve digits, not "12345678901x"`},
 		{job(`"account":123456789012`), `account must be a string, not a number`},
@@ -86,7 +92,6 @@ func invalidRows() []invalidRow {
 		{job(`"requestedBy":"` + strings.Repeat("é", 129) + `"`), `requestedBy must have at most 128 characters, not 129`},
 		{job(`"campaign":{}`), `campaign must be a string, not an object`},
 		{job(`"dryRun":"true"`), `dryRun must be a boolean, not a string`},
-		{job(`"dryRun":null`), `dryRun must be a boolean, not null`},
 		{job(`"expiresAt":1795262400`), `expiresAt must be a string, not a number`},
 		{job(`"expiresAt":"tomorrow"`), `expiresAt must be a time as RFC 3339 writes it, like "2026-11-21T12:00:00Z", not "tomorrow"`},
 		{job(`"expiresAt":"2026-11-21T12:00:00"`), `expiresAt must be a time as RFC 3339 writes it, like "2026-11-21T12:00:00Z", not "2026-11-21T12:00:00"`},
@@ -99,14 +104,26 @@ func invalidRows() []invalidRow {
 		{job(`"confirm":"10 minutes"`), `confirm must be a duration like "90s" or "10m", not "10 minutes"`},
 		{job(`"confirm":"-1s"`), `confirm must not be negative, as is "-1s"`},
 		{job(`"confirm":"12h1ns"`), `confirm must be at most 12h, not "12h1ns"`},
-		{job(`"confirm":"10m"`), `confirm is not built yet: leave it out, or send "0s"`},
 		{job(`"escalate":"7h"`), `escalate must be at most 6h, not "7h"`},
-		{job(`"escalate":"0s"`), `escalate is not built yet: leave it out`},
+		{oneStep(`"escalate":"0s"`, "SEND_INTERRUPT"), `escalate must be above 0, like "2m"`},
+		{oneStep(`"escalate":"10m","confirm":"10m"`, "SEND_INTERRUPT"), `escalate must be shorter than confirm, which is 10m0s: the worker looks for no proof after that`},
+		{oneStep(`"escalate":"1s","confirm":"0s"`, "SEND_INTERRUPT"), `escalate must be shorter than confirm, which is 0s: the worker looks for no proof after that`},
+		{oneStep(`"escalate":"1s"`, "TERMINATE_PROCESS"), `escalate asks for a stronger action than emr:CancelSteps with these parameters, and there is none: leave it out`},
+		{job(`"escalate":"2m"`), `escalate asks for a stronger action than batch:CancelJob with these parameters, and there is none: leave it out`},
 
 		// Parameters.
 		{batch(`{}`), `parameters.jobId is required`},
 		{batch(`{"jobId":""}`), `parameters.jobId must not be empty`},
-		{batch(`{"jobId":null}`), `parameters.jobId must be a string, not null`},
+		{batch(`{"jobId":null}`), `parameters.jobId is required`},
+		{`{"id":"n-1","action":"batch:CancelJob","parameters":{"jobId":null}}`, `parameters.jobId is required`},
+		{batch(`{"jobId":"j","priority":null}`), `parameters.priority is not a field of batch:CancelJob; its fields: jobId, reason`},
+		{emr(`"StepIds":null`), `parameters.StepIds is required`},
+		{emr(`"StepIds":[null]`), `parameters.StepIds[0] must be a string, not null`},
+		{emr(`"StepIds":["a",null]`), `parameters.StepIds[1] must be a string, not null`},
+		{iot(`"statusDetails":{"k":null}`), `parameters.statusDetails.k must be a string, not null`},
+		{`{"region":"us-east-1",` + iot(`"jobArn":"arn:aws:iot:eu-west-1:210987654321:job/j"`)[1:], `region must be that of parameters.jobArn, "eu-west-1", or be left out, not "us-east-1"`},
+		{iot(`"jobArn":"arn:aws:iot:cn-north-1:210987654321:job/j"`), `parameters.jobArn must have a region of its partition: "cn-north-1" is none of "aws"`},
+		{iot(`"jobArn":"j"`), `parameters.jobArn must be an ARN that names an account and a region, not "j"`},
 		{batch(`{"jobId":["j"]}`), `parameters.jobId must be a string, not a list`},
 		{batch(`{"jobId":"arn:aws:batch"}`), `parameters.jobId must be an id, not an ARN`},
 		{emr(`"StepIds":"s-1"`), `parameters.StepIds must be a list of strings, not a string`},
@@ -136,7 +153,7 @@ func invalidRows() []invalidRow {
 		{`{"action":"swf:TerminateWorkflowExecution","parameters":{"workflowId":"w"},"reason":"over budget"}`,
 			`reason must have at most 8 characters, not 11, where it stands for parameters.reason`},
 
-		// What is said of a fault stays short whatever was sent.
+		// What is said of a fault is short whatever was sent.
 		{job(`"` + strings.Repeat("x", 1000) + `":1`), `"` + strings.Repeat("x", 63) + `…" is not a field of a command; its fields: id, action, account, region, reason, requestedBy, campaign, expiresAt, confirm, dryRun, escalate, parameters`},
 	}
 }
@@ -198,4 +215,9 @@ func TestTwoHandlersForOneAction(t *testing.T) {
 	}()
 	h := fake{action: "batch:CancelJob"}
 	command.NewDecoder([]handlers.Handler{h, h}, own)
+}
+
+// oneStep is a command for a step, with members of its own and an option.
+func oneStep(members, option string) string {
+	return `{"action":"emr:CancelSteps",` + members + `,"parameters":{"ClusterId":"j","StepIds":["s"],"StepCancellationOption":"` + option + `"}}`
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -23,16 +24,27 @@ type action struct {
 	fields  []handlers.Field
 	names   []string // of the fields
 	targets func(handlers.Parameters) ([]handlers.Target, error)
+	// escalator is nil where the service has no stronger action.
+	escalator handlers.Escalator
 }
 
 func newAction(h handlers.Handler) *action {
 	a := &action{name: string(h.Action()), targets: h.Targets}
+	a.escalator, _ = h.(handlers.Escalator)
 	for _, f := range h.Fields() {
 		f.Text.Pattern, f.KeyText.Pattern = whole(f.Text.Pattern), whole(f.KeyText.Pattern)
 		a.fields = append(a.fields, f)
 		a.names = append(a.names, f.Name)
 	}
 	return a
+}
+
+// hasStronger reports whether there is a stronger action for every target.
+func (a *action) hasStronger(targets []handlers.Target) bool {
+	return a.escalator != nil && !slices.ContainsFunc(targets, func(t handlers.Target) bool {
+		_, ok := a.escalator.Stronger(t)
+		return !ok
+	})
 }
 
 // whole is a pattern that matches a text from end to end or not at all.
@@ -43,58 +55,37 @@ func whole(p *regexp.Regexp) *regexp.Regexp {
 	return regexp.MustCompile(`\A(?:` + p.String() + `)\z`)
 }
 
-// read checks parameters against the action's fields, fills in the API's own reason, and
-// makes the targets.
-func (a *action) read(text jsontext.Value, reason string) (handlers.Parameters, []handlers.Target, *handlers.FieldError) {
-	p, fault := a.check(text)
-	if fault == nil {
-		fault = a.complete(p, reason)
+// read checks parameters against the action's fields, and makes of them the rest of the command. That no field
+// knows a member is said first; then faults are found in the order of the fields.
+func (a *action) read(r *reader, text jsontext.Value, c *Command) {
+	sent, _ := read(text) // it was read before, as a part of the command
+	r.only(a.names, sent, "parameters.", a.name)
+	p := make(handlers.Parameters, len(a.fields))
+	for i := range a.fields {
+		f := &a.fields[i]
+		if value := sent.value(f.Name); value != nil {
+			p[f.Name] = r.parameter("parameters."+f.Name, f, value)
+		}
 	}
-	if fault != nil {
-		return nil, nil, fault
+	a.complete(r, p, c.Reason)
+	if r.fault != nil {
+		return
 	}
 	targets, err := a.targets(p)
-	if err != nil {
-		if errors.As(err, &fault) {
-			return nil, nil, fault
-		}
-		return nil, nil, &handlers.FieldError{Field: "parameters", Rule: "cannot be used: " + err.Error()}
+	switch {
+	case errors.As(err, &r.fault):
+	case err != nil:
+		r.fail("parameters", "cannot be used: "+err.Error())
 	}
-	return p, targets, nil
-}
-
-// check reads the parameters that are there.
-// check reads the parameters by their fields, in whose order faults are found. That no field knows a
-// member comes first.
-func (a *action) check(text jsontext.Value) (handlers.Parameters, *handlers.FieldError) {
-	const path = "parameters"
-	values := make([]jsontext.Value, len(a.fields))
-	fault := object(path, text, func(name string, value jsontext.Value) *handlers.FieldError {
-		i := slices.Index(a.names, name)
-		if i < 0 {
-			return misnamed(name, path+".", a.name, a.names)
-		}
-		values[i] = value
-		return nil
-	})
-	if fault != nil {
-		return nil, fault
+	a.locate(r, p, c)
+	if r.fault == nil {
+		c.Parameters, c.Params, c.Targets = sent.withoutNulls(text), p, targets
 	}
-	p := make(handlers.Parameters, len(a.fields))
-	for i, value := range values {
-		if value == nil {
-			continue
-		}
-		if p[a.names[i]], fault = parameter(path+"."+a.names[i], &a.fields[i], value); fault != nil {
-			return nil, fault
-		}
-	}
-	return p, nil
 }
 
 // complete fills the API's own reason, where the parameters leave it out, with the command's
 // or the constant one, and finds what is missing.
-func (a *action) complete(p handlers.Parameters, given string) *handlers.FieldError {
+func (a *action) complete(r *reader, p handlers.Parameters, given string) {
 	for i := range a.fields {
 		f := &a.fields[i]
 		if _, there := p[f.Name]; there {
@@ -105,118 +96,122 @@ func (a *action) complete(p handlers.Parameters, given string) *handlers.FieldEr
 			p[f.Name] = handlers.DefaultReason
 		case f.Reason:
 			if rule := broken(&f.Text, given); rule != "" {
-				return &handlers.FieldError{Field: names[fieldReason], Rule: rule + ", where it stands for parameters." + f.Name}
+				r.fail("reason", rule+", where it stands for parameters."+f.Name)
 			}
 			p[f.Name] = given
 		case f.Required:
-			return &handlers.FieldError{Field: "parameters." + f.Name, Rule: "is required"}
+			r.fail("parameters."+f.Name, "is required")
 		}
 	}
-	return nil
+}
+
+// locate takes account and region from an ARN among the parameters, where the command names none. An ARN
+// of another partition is one of a region that only that partition has: whether the worker serves it is
+// for the worker's guard, as with every region.
+func (a *action) locate(r *reader, p handlers.Parameters, c *Command) {
+	for i := range a.fields {
+		f := &a.fields[i]
+		text := p.Text(f.Name)
+		if r.fault != nil || text == "" || f.ARN == handlers.NoARN || f.ARN == handlers.MayBeARN && !strings.HasPrefix(text, "arn:") {
+			continue
+		}
+		path := "parameters." + f.Name
+		arn, ok := handlers.ParseARN(text)
+		switch {
+		case !ok || brokenRegion(arn.Region) != "" || brokenAccount(arn.Account) != "":
+			r.fail(path, "must be an ARN that names an account and a region, not "+quote(text))
+		case handlers.PartitionOf(arn.Region) != arn.Partition:
+			r.fail(path, "must have a region of its partition: "+quote(arn.Region)+" is none of "+quote(arn.Partition))
+		default:
+			c.Account = r.byARN("account", c.Account, path, arn.Account)
+			c.Region = r.byARN("region", c.Region, path, arn.Region)
+		}
+	}
+}
+
+// byARN is what an ARN at path says of a member, which may say the same.
+func (r *reader) byARN(name, said, path, arn string) string {
+	if r.value(name) != nil && said != arn {
+		r.fail(name, fmt.Sprintf("must be that of %s, %q, or be left out, not %q", path, arn, said))
+		return said
+	}
+	return arn
 }
 
 // parameter reads one value as its field's kind.
-func parameter(path string, f *handlers.Field, value jsontext.Value) (any, *handlers.FieldError) {
+func (r *reader) parameter(path string, f *handlers.Field, value jsontext.Value) any {
 	switch f.Kind {
 	case handlers.String:
-		return text(path, &f.Text, value)
+		return r.string(path, value, brokenBy(&f.Text))
 	case handlers.Boolean:
-		kind := kindOf(value)
-		if kind != jsontext.KindTrue && kind != jsontext.KindFalse {
-			return nil, &handlers.FieldError{Field: path, Rule: "must be a boolean, not " + nameOf(kind)}
-		}
-		return kind == jsontext.KindTrue, nil
+		return r.flag(path, value)
 	case handlers.Long:
-		return number(path, value)
+		return r.number(path, value)
 	case handlers.Strings:
-		return list(path, f, value)
+		return r.list(path, f, value)
 	case handlers.StringMap:
-		return stringMap(path, f, value)
+		return r.pairs(path, f, value)
 	}
-	return nil, &handlers.FieldError{Field: path, Rule: "has a kind that the worker cannot read: " + f.Kind.String()}
+	r.fail(path, "has a kind that the worker cannot read: "+f.Kind.String())
+	return nil
 }
 
-func text(path string, t *handlers.Text, value jsontext.Value) (string, *handlers.FieldError) {
-	if kind := kindOf(value); kind != jsontext.KindString {
-		return "", &handlers.FieldError{Field: path, Rule: "must be a string, not " + nameOf(kind)}
-	}
-	s := unquote(value)
-	if rule := broken(t, s); rule != "" {
-		return "", &handlers.FieldError{Field: path, Rule: rule}
-	}
-	return s, nil
-}
-
-func number(path string, value jsontext.Value) (int64, *handlers.FieldError) {
-	if kind := kindOf(value); kind != jsontext.KindNumber {
-		return 0, &handlers.FieldError{Field: path, Rule: "must be a whole number, not " + nameOf(kind)}
+func (r *reader) number(path string, value jsontext.Value) int64 {
+	if !r.is(path, value, "a whole number", jsontext.KindNumber) {
+		return 0
 	}
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrSyntax):
-		return 0, &handlers.FieldError{Field: path, Rule: "must be a whole number without fraction or exponent, not " + clip(string(value), 64)}
+		r.fail(path, "must be a whole number without fraction or exponent, not "+clip(string(value), 64))
 	case err != nil || n > maxWhole || n < -maxWhole:
-		return 0, &handlers.FieldError{Field: path, Rule: fmt.Sprintf(
-			"must lie between -%d and %[1]d, within which JSON keeps whole numbers apart, not %s", int64(maxWhole), clip(string(value), 64))}
+		r.fail(path, fmt.Sprintf(
+			"must lie between -%d and %[1]d, within which JSON keeps whole numbers apart, not %s", int64(maxWhole), clip(string(value), 64)))
 	}
-	return n, nil
+	return n
 }
 
-func list(path string, f *handlers.Field, value jsontext.Value) ([]string, *handlers.FieldError) {
-	if kind := kindOf(value); kind != jsontext.KindBeginArray {
-		return nil, &handlers.FieldError{Field: path, Rule: "must be a list of strings, not " + nameOf(kind)}
-	}
-	var items []string
-	var seen map[string]bool
-	fault := elements(path, value, func(item jsontext.Value) *handlers.FieldError {
-		at := fmt.Sprintf("%s[%d]", path, len(items))
-		s, fault := text(at, &f.Text, item)
-		switch {
-		case fault != nil:
-			return fault
-		case f.Unique && seen[s]:
-			return &handlers.FieldError{Field: at, Rule: "must not repeat " + quote(s)}
-		}
-		if f.Unique {
-			if seen == nil {
-				seen = make(map[string]bool)
-			}
-			seen[s] = true
-		}
-		items = append(items, s)
+func (r *reader) list(path string, f *handlers.Field, value jsontext.Value) []string {
+	if !r.is(path, value, "a list of strings", jsontext.KindBeginArray) {
 		return nil
-	})
-	if fault == nil {
-		fault = count(path, f, len(items))
 	}
-	return items, fault
+	var texts []string
+	seen := map[string]bool{}
+	for i, item := range items(value) {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		s := r.string(at, item, brokenBy(&f.Text))
+		if f.Unique && seen[s] {
+			r.fail(at, "must not repeat "+quote(s))
+		}
+		if r.fault != nil {
+			return nil
+		}
+		seen[s] = true
+		texts = append(texts, s)
+	}
+	r.count(path, f, len(texts))
+	return texts
 }
 
-func stringMap(path string, f *handlers.Field, value jsontext.Value) (map[string]string, *handlers.FieldError) {
-	pairs := map[string]string{}
-	fault := object(path, value, func(name string, value jsontext.Value) *handlers.FieldError {
-		if rule := broken(&f.KeyText, name); rule != "" {
-			return &handlers.FieldError{Field: path, Rule: "has the key " + quote(name) + ", which " + rule}
-		}
-		s, fault := text(path+"."+plain(name), &f.Text, value)
-		pairs[name] = s
-		return fault
-	})
-	if fault == nil {
-		fault = count(path, f, len(pairs))
+func (r *reader) pairs(path string, f *handlers.Field, value jsontext.Value) map[string]string {
+	if !r.is(path, value, "an object", jsontext.KindBeginObject) {
+		return nil
 	}
-	return pairs, fault
+	pairs := map[string]string{}
+	sent, _ := read(value)
+	for _, m := range sent {
+		if rule := broken(&f.KeyText, m.name); rule != "" {
+			r.fail(path, "has the key "+quote(m.name)+", which "+rule)
+		}
+		pairs[m.name] = r.string(path+"."+plain(m.name), m.value, brokenBy(&f.Text))
+	}
+	r.count(path, f, len(pairs))
+	return pairs
 }
 
 // count holds a list or an object to its bounds.
-func count(path string, f *handlers.Field, n int) *handlers.FieldError {
-	switch {
-	case n == 0 && f.MinItems > 0:
-		return &handlers.FieldError{Field: path, Rule: "must not be empty"}
-	case n < f.MinItems:
-		return &handlers.FieldError{Field: path, Rule: fmt.Sprintf("must have at least %d items, not %d", f.MinItems, n)}
-	case f.MaxItems > 0 && n > f.MaxItems:
-		return &handlers.FieldError{Field: path, Rule: fmt.Sprintf("must have at most %d items, not %d", f.MaxItems, n)}
+func (r *reader) count(path string, f *handlers.Field, n int) {
+	if rule := brokenCount(n, f.MinItems, f.MaxItems, "items"); rule != "" {
+		r.fail(path, rule)
 	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -25,23 +26,21 @@ var unsaid = []string{
 	`No escape stands for half a character: \ud83d\ude00 is one, \ud83d alone is none.`,
 	"A whole number is written without fraction or exponent: 1, not 1.0 or 1e0.",
 	"expiresAt lies, in UTC, in the years 0000 to 9999, and is not the first instant of year 1.",
+	"A parameter of whose length AWS says nothing has at most 1024 bytes; its maxLength says 1024 characters.",
 	"An action may have rules that join its parameters.",
+	"confirm is at most 12h; escalate is above 0, at most 6h, shorter than confirm, and given only where there is a stronger action than what the parameters ask for.",
+	"An ARN among the parameters is well formed, its region one of its partition, and account and region are those of the ARN where they are given.",
 	"An id is not used again for a command with another action, parameters, account or region.",
 	"Account, region, expiry and policy are judged when the command is run.",
 }
 
-// Patterns of the command's own members.
 const (
-	idPattern      = `^[A-Za-z0-9._:-]+$`
-	accountPattern = `^[0-9]{12}$`
-	regionPattern  = `^[a-z][a-z0-9]*(?:-[a-z0-9]+)+$`
-	// timePattern is RFC 3339's, with the days that each month has, leap years included.
-	timePattern = `^(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))` +
-		`|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)` +
-		`T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$`
-	// zeroPattern is a duration of Go's that is nothing. (What Go rounds to nothing, "0.1ns", is
-	// taken too, and the schema refuses it.)
-	zeroPattern = `^[+-]?(?:0|(?:(?:0+(?:\.0*)?|\.0+)(?:ns|us|µs|μs|ms|s|m|h))+)$`
+	// arnPattern says nothing of the resource, which is the service's.
+	arnPattern = `^arn:[^:]+:[^:]+:[a-z][a-z0-9]*(?:-[a-z0-9]+)+:[0-9]{12}:`
+	// durationPattern is a duration of Go's that is not negative; "-0s" is none. (What Go rounds to nothing,
+	// "-0.1ns", is taken too, and the schema refuses it.)
+	durationPattern = `^(?:\+?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)` +
+		`|-(?:0|(?:(?:0+(?:\.0*)?|\.0+)(?:ns|us|µs|μs|ms|s|m|h))+))$`
 )
 
 // Schema is the JSON Schema (draft 2020-12) of commands of the handlers' actions: as strict as
@@ -61,7 +60,7 @@ func Schema(hs []handlers.Handler) []byte {
 		parameters[name] = parametersOf(h)
 		rules = append(rules, keywords{
 			"if":   keywords{"properties": keywords{"action": keywords{"const": name}}, "required": []string{"action"}},
-			"then": ruleOf(name, h.Fields()),
+			"then": ruleOf(h),
 		})
 	}
 	text, err := json.Marshal(keywords{
@@ -93,25 +92,42 @@ func properties(actions []string) keywords {
 		return keywords{"type": "string", "description": about, "pattern": pattern}
 	}
 	id := text("The idempotency key. Absent: made of the innermost envelope's id.", handlers.Text{Min: 1, Max: maxID})
-	id["pattern"] = idPattern
-	id["not"] = keywords{"pattern": "^(?:" + strings.Join(reserved, "|") + ")"}
-	region := patterned("Default: the worker's own.", regionPattern)
-	region["maxLength"] = 32
-	expiresAt := patterned("When no cancelling call may begin any more, as RFC 3339 writes it.", timePattern)
+	id["pattern"] = idForm.String()
+	id["not"] = keywords{"type": "string", "pattern": "^(?:" + strings.Join(reserved, "|") + ")"}
+	region := patterned("Default: that of an ARN in the parameters, else the worker's own.", regionForm.String())
+	region["maxLength"] = maxRegion
+	expiresAt := patterned("When no cancelling call may begin any more, as RFC 3339 writes it.", timeForm.String())
 	expiresAt["format"] = "date-time"
-	return keywords{
-		names[fieldID]:          id,
-		names[fieldAction]:      keywords{"description": "service:Operation, the AWS API's own name.", "enum": actions},
-		names[fieldParameters]:  keywords{"description": "The operation's own request.", "type": "object"},
-		names[fieldAccount]:     patterned("Twelve digits. Default: the worker's own.", accountPattern),
-		names[fieldRegion]:      region,
-		names[fieldReason]:      text("Why. It fills the API's own reason where the parameters have none.", handlers.Text{Max: maxReason}),
-		names[fieldRequestedBy]: text("Who asked.", handlers.Text{Max: maxName}),
-		names[fieldCampaign]:    text("The set of commands that this one belongs to.", handlers.Text{Max: maxName}),
-		names[fieldExpiresAt]:   expiresAt,
-		names[fieldConfirm]:     patterned("How long to look for proof. Not built yet: none, or 0s.", zeroPattern),
-		names[fieldEscalate]:    false,
-		names[fieldDryRun]:      keywords{"description": "True: nothing is called.", "type": "boolean"},
+	expiresAt["maxLength"] = maxTime
+	own := keywords{
+		"id":          id,
+		"account":     patterned("Twelve digits. Default: that of an ARN in the parameters, else the worker's own.", accountForm.String()),
+		"region":      region,
+		"reason":      text("Why. It fills the API's own reason where the parameters have none.", reasonText),
+		"requestedBy": text("Who asked.", nameText),
+		"campaign":    text("The set of commands that this one belongs to.", nameText),
+		"expiresAt":   expiresAt,
+		"confirm":     patterned("How long to look for proof that it stopped, from AWS's first acceptance on. 0s: not at all. Default: the worker's.", durationPattern),
+		"escalate":    patterned("How long after acceptance to take the stronger action of what has not stopped. Default: never.", durationPattern),
+		"dryRun":      keywords{"description": "True: a preview. Every read is made and no cancelling call; each target of the outcome has its state and a prediction.", "type": "boolean"},
+	}
+	for _, o := range own {
+		orNull(o.(keywords))
+	}
+	own["action"] = keywords{"description": "service:Operation, the AWS API's own name.", "enum": actions}
+	own["parameters"] = keywords{"description": "The operation's own request.", "type": "object"}
+	return own
+}
+
+// orNull lets a value of one type also be null, as which serializers write what is left out.
+func orNull(o keywords) {
+	o["type"] = []any{o["type"], "null"}
+	if enum, ok := o["enum"].([]string); ok {
+		all := []any{nil}
+		for _, each := range enum {
+			all = append(all, each)
+		}
+		o["enum"] = all
 	}
 }
 
@@ -120,21 +136,29 @@ func parametersOf(h handlers.Handler) keywords {
 	fields := keywords{}
 	required := []string{}
 	for _, f := range h.Fields() {
-		fields[f.Name] = fieldOf(f)
+		o := fieldOf(f)
 		if f.Required && !f.Reason {
 			required = append(required, f.Name)
+		} else {
+			orNull(o)
 		}
+		fields[f.Name] = o
 	}
 	return keywords{"type": "object", "properties": fields, "required": required, "additionalProperties": false}
 }
 
 // ruleOf is what an action demands of a command: its parameters, and of the command's reason,
 // where that stands for the API's own, what the API takes.
-func ruleOf(action string, fields []handlers.Field) keywords {
-	rule := keywords{"properties": keywords{"parameters": keywords{"$ref": "#/$defs/" + action}}}
-	for _, f := range fields {
+func ruleOf(h handlers.Handler) keywords {
+	own := keywords{"parameters": keywords{"$ref": "#/$defs/" + string(h.Action())}}
+	if _, ok := h.(handlers.Escalator); !ok {
+		own["escalate"] = keywords{"type": "null"}
+	}
+	rule := keywords{"properties": own}
+	for _, f := range h.Fields() {
 		if f.Reason {
-			rule["if"] = keywords{"properties": keywords{"parameters": keywords{"not": keywords{"required": []string{f.Name}}}}}
+			said := keywords{"required": []string{f.Name}, "properties": keywords{f.Name: keywords{"not": keywords{"type": "null"}}}}
+			rule["if"] = keywords{"properties": keywords{"parameters": keywords{"not": said}}}
 			rule["then"] = keywords{"properties": keywords{"reason": keywords{"anyOf": []keywords{{"maxLength": 0}, textOf(f.Text)}}}}
 		}
 	}
@@ -146,7 +170,9 @@ func fieldOf(f handlers.Field) keywords {
 	var o keywords
 	switch f.Kind {
 	case handlers.String:
-		o = textOf(f.Text)
+		if o = textOf(f.Text); f.ARN == handlers.IsARN {
+			o["pattern"] = arnPattern
+		}
 	case handlers.Boolean:
 		o = keywords{"type": "boolean"}
 	case handlers.Long:
@@ -170,7 +196,9 @@ func fieldOf(f handlers.Field) keywords {
 func textOf(t handlers.Text) keywords {
 	o := keywords{"type": "string"}
 	bound(o, "minLength", t.Min)
-	bound(o, "maxLength", t.Max)
+	if len(t.Enum) == 0 {
+		bound(o, "maxLength", cmp.Or(t.Max, maxUndocumented))
+	}
 	switch {
 	case len(t.Enum) > 0:
 		o["enum"] = t.Enum

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -25,7 +26,7 @@ import (
 func services() []handlers.Handler {
 	var all []handlers.Handler
 	for _, service := range worker.Services() {
-		all = append(all, service(func(handlers.Place) aws.Config { return aws.Config{} })...)
+		all = append(all, service(func(handlers.Location) aws.Config { return aws.Config{} })...)
 	}
 	return all
 }
@@ -66,7 +67,7 @@ func agree(t *testing.T, s *jsonschema.Schema, d *command.Decoder, body []byte, 
 func TestSchemaOfValidCommands(t *testing.T) {
 	s, d := compile(t, command.Schema(fakes())), decoder()
 	for _, body := range []string{
-		page, job(""), job(`"confirm":"-0h0.0m"`), job(`"confirm":"0"`), job(`"id":"sqs-1"`), job(`"id":"` + strings.Repeat("a", 128) + `"`),
+		page, job(""), job(`"confirm":"-0h0.0m"`), job(`"confirm":"0"`), job(`"confirm":"12h"`), oneStep(`"escalate":"6h"`, "SEND_INTERRUPT"), job(`"id":"sqs-1"`), job(`"id":"` + strings.Repeat("a", 128) + `"`),
 		job(`"reason":"` + strings.Repeat("é", 1024) + `"`), job(`"region":"us-gov-west-1"`), job(`"expiresAt":"2024-02-29T23:59:59.123456789+23:59"`),
 		job(`"expiresAt":"2000-02-29T00:00:00Z"`), job(`"expiresAt":"2026-06-30T00:00:00-00:00"`),
 		run("swf:TerminateWorkflowExecution", `{"workflowId":"w1","reason":""}`),
@@ -149,31 +150,38 @@ func (g generator) command(h handlers.Handler) map[string]any {
 	c := g.whole(h)
 	p := c["parameters"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(c)) {
-		if name != "action" && name != "parameters" && g.IntN(2) == 0 {
-			delete(c, name)
+		if name != "action" && name != "parameters" {
+			g.leaveOut(c, name)
 		}
 	}
 	for _, f := range h.Fields() {
-		if (!f.Required || f.Reason) && g.IntN(2) == 0 {
-			delete(p, f.Name)
-			if f.Reason {
-				delete(c, "reason")
-				if g.IntN(2) == 0 {
-					c["reason"] = g.text(f.Text)
-				}
+		if (!f.Required || f.Reason) && g.leaveOut(p, f.Name) && f.Reason {
+			delete(c, "reason")
+			if g.IntN(2) == 0 {
+				c["reason"] = g.text(f.Text)
 			}
 		}
 	}
 	return c
 }
 
+// leaveOut leaves a member out, or says null, or leaves it as it is.
+func (g generator) leaveOut(of map[string]any, name string) bool {
+	switch g.IntN(4) {
+	case 0:
+		delete(of, name)
+	case 1:
+		of[name] = nil
+	default:
+		return false
+	}
+	return true
+}
+
 // whole is a valid command with every member.
 func (g generator) whole(h handlers.Handler) map[string]any {
 	p := map[string]any{}
-	for _, f := range h.Fields() {
-		p[f.Name] = g.value(f)
-	}
-	return map[string]any{
+	c := map[string]any{
 		"id":          g.text(handlers.Text{Min: 1, Max: 128, Pattern: regexp.MustCompile(`x[A-Za-z0-9._:-]*`)}),
 		"action":      h.Action(),
 		"parameters":  p,
@@ -183,9 +191,16 @@ func (g generator) whole(h handlers.Handler) map[string]any {
 		"requestedBy": g.text(handlers.Text{Max: 128}),
 		"campaign":    g.text(handlers.Text{Max: 128}),
 		"expiresAt":   g.text(handlers.Text{Pattern: regexp.MustCompile(`20[0-9]{2}-(0[1-9]|1[0-2])-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])`)}),
-		"confirm":     []string{"0", "0s", "0h0m", "+0.0s"}[g.IntN(4)],
+		"confirm":     []string{"0", "0s", "0h0m", "+0.0s", "-0s", "90s", "+1h30.5m", ".5ms", "12h"}[g.IntN(9)],
 		"dryRun":      g.IntN(2) == 0,
 	}
+	for _, f := range h.Fields() {
+		if p[f.Name] = g.value(f); f.ARN == handlers.IsARN {
+			region := c["region"].(string)
+			p[f.Name] = fmt.Sprintf("arn:%s:x:%s:%s:y", handlers.PartitionOf(region), region, c["account"])
+		}
+	}
+	return c
 }
 
 func (g generator) value(f handlers.Field) any {
@@ -300,18 +315,18 @@ func ofCommands() []mutation {
 	}
 	var all []mutation
 	for _, name := range []string{"id", "action", "account", "region", "reason", "requestedBy", "campaign", "expiresAt", "confirm"} {
-		all = append(all, set(name, nil, 7, true, []string{"x"}, map[string]string{})...)
+		all = append(all, set(name, 7, true, []string{"x"}, map[string]string{})...)
 	}
 	long := func(n int) string { return strings.Repeat("é", n) }
 	return slices.Concat(all,
 		set("id", "", "a/b", "é", "a\n", strings.Repeat("a", 129), "ce:1", "eb:1", "sns:1", "sqs:1", "msg:1"),
-		set("action", "", "x:Y", "batch:canceljob"), remove("action"), remove("parameters"),
+		set("action", nil, "", "x:Y", "batch:canceljob"), remove("action"), remove("parameters"),
 		set("parameters", nil, "x", []string{}), set("extra", 1), set("ID", "x"),
 		set("account", "", "12345678901", "1234567890123", "12345678901x"),
 		set("region", "", "useast", "US-EAST-1", "us--1", "1us-east", "us-east-", "us-"+strings.Repeat("e", 30)),
 		set("reason", long(1025)), set("requestedBy", long(129)), set("campaign", long(129)),
 		set("expiresAt", "", "tomorrow", "2026-02-30T00:00:00Z", "2026-11-21T12:00:00", "2026-11-21T1:00:00Z", "2026-11-21T12:00:00+24:00"),
-		set("confirm", "", "10m", "1ns", "0 s", "-1s"), set("escalate", "0s", "5m", nil), set("dryRun", "true", 1, nil),
+		set("confirm", "", "10", "0 s", "-1s", "1d", "1h m", "."), set("escalate", 5, "x", "-2m"), set("dryRun", "true", 1),
 	)
 }
 
@@ -322,8 +337,8 @@ func ofParameters(h handlers.Handler) []mutation {
 		set := func(v any) {
 			all = append(all, mutation{fmt.Sprintf("%s %.40v", f.Name, v), func(_, p map[string]any) { p[f.Name] = v }})
 		}
-		set(nil)
 		if f.Required && !f.Reason {
+			set(nil)
 			all = append(all, mutation{"no " + f.Name, func(_, p map[string]any) { delete(p, f.Name) }})
 		}
 		switch f.Kind {
@@ -343,6 +358,7 @@ func ofParameters(h handlers.Handler) []mutation {
 		case handlers.Strings:
 			set("x")
 			set([]any{7})
+			set([]any{nil})
 			for _, v := range brokenTexts(f.Text) {
 				set([]string{v})
 			}
@@ -364,6 +380,7 @@ func ofParameters(h handlers.Handler) []mutation {
 		case handlers.StringMap:
 			set([]string{})
 			set(map[string]any{"a": 7})
+			set(map[string]any{"a": nil})
 			if f.MinItems > 0 {
 				set(map[string]any{})
 			}
@@ -401,8 +418,8 @@ func brokenTexts(t handlers.Text) []string {
 	if t.Min > 0 {
 		all = append(all, strings.Repeat("a", t.Min-1))
 	}
-	if t.Max > 0 {
-		all = append(all, strings.Repeat("a", t.Max+1))
+	if len(t.Enum) == 0 {
+		all = append(all, strings.Repeat("a", cmp.Or(t.Max, 1024)+1))
 	}
 	if len(t.Enum) > 0 {
 		all = append(all, t.Enum[0]+"x", strings.ToLower(t.Enum[0]))

@@ -25,7 +25,10 @@ var unsaid = []struct {
 	{"No escape stands for half a character", regexp.MustCompile(`^body must be JSON; at byte \d+: invalid .*surrogate`)},
 	{"A whole number is written without fraction or exponent", regexp.MustCompile(`must be a whole number without fraction or exponent`)},
 	{"not the first instant of year 1", regexp.MustCompile(`^expiresAt must be a time as RFC 3339 writes it, .* not "(0000|0001|9999)-`)},
+	{"has at most 1024 bytes", regexp.MustCompile(`must have at most 1024 bytes, not`)},
 	{"rules that join its parameters", regexp.MustCompile(`^parameters\.jobId must be an id, not an ARN$`)}, // of a handler made for tests; the services have none
+	{"escalate is above 0, at most 6h", regexp.MustCompile(`^(confirm must be at most 12h|escalate (must be (above 0|at most 6h|shorter than confirm)|asks for a stronger))`)},
+	{"An ARN among the parameters", regexp.MustCompile(`must be that of parameters\.|must have a region of its partition|must be an ARN that names`)},
 	{"An id is not used again", nil},
 	{"Account, region, expiry and policy are judged when the command is run", nil},
 }

@@ -12,8 +12,9 @@ const (
 	backoffBase = 100 * time.Millisecond
 	backoffCap  = 20 * time.Second
 
-	// A service counts as down when so many requests in a row found it unavailable. Where one of
-	// two fails, that is once in a thousand requests, and costs the first gap.
+	// A service counts as down when so many requests in a row found it unavailable, for distinct causes
+	// (see noteLocked). Where one of two fails, that is once in a thousand requests, and costs the first
+	// gap.
 	downAfter = 10
 	// Then it is probed after gaps that double from firstGap to lastGap, of each of which half is
 	// left to chance: two dozen probes in an outage of two minutes, and its end is seen
@@ -24,13 +25,26 @@ const (
 	remembered = 15 * time.Minute
 )
 
+// orOwn returns r, or where it is nil a source of a seed drawn now.
+func orOwn(r *rand.Rand) *rand.Rand {
+	if r == nil {
+		return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	return r
+}
+
+// below draws a time from 0 to below most.
+func (l *Lane[T]) below(most time.Duration) time.Duration {
+	return time.Duration(l.o.Chance.Int64N(int64(most)))
+}
+
 // backoff returns the wait before the try after n failed ones.
-func backoff(n int) time.Duration {
+func (l *Lane[T]) backoff(n int) time.Duration {
 	most := backoffCap
 	if n < 8 { // base·2⁸ is above the cap
 		most = min(most, backoffBase<<n)
 	}
-	return time.Duration(rand.Int64N(int64(most) + 1))
+	return l.below(most + 1)
 }
 
 // breaker counts requests in a row that found the service unavailable. It is closed while
@@ -52,7 +66,7 @@ func (b *breaker) open() bool { return b.failed >= downAfter }
 // allows says whether a request may begin.
 func (b *breaker) allows(now time.Time) bool { return !b.open() || !b.probeAt.After(now) }
 
-// begin is told of each request's begin and says whether it is a probe.
+// begin records each request's begin and says whether it is a probe.
 func (b *breaker) begin(now time.Time) bool {
 	if b.open() {
 		b.probeAt = now.Add(lastGap) // unless it ends before
@@ -60,10 +74,10 @@ func (b *breaker) begin(now time.Time) bool {
 	return b.open()
 }
 
-// note is told of each request's end, and whether the service answered. It says whether that
+// note records each request's end, and whether the service answered. It says whether that
 // closed the breaker. Requests that were under way when it opened say nothing new, unless they
-// were answered.
-func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
+// were answered. below draws a part of the gap before the next probe.
+func (b *breaker) note(now time.Time, probe, answered bool, below func(time.Duration) time.Duration) (closed bool) {
 	switch {
 	case answered:
 		closed = b.open()
@@ -85,7 +99,7 @@ func (b *breaker) note(now time.Time, probe, answered bool) (closed bool) {
 		}
 		if b.open() {
 			b.gap = min(lastGap, max(firstGap, 2*b.gap))
-			b.probeAt = now.Add(b.gap/2 + rand.N(b.gap/2))
+			b.probeAt = now.Add(b.gap/2 + below(b.gap/2))
 		}
 	}
 	return closed

@@ -42,7 +42,7 @@ func (f *failing) run(context.Context, string, [][]string) []Verdict {
 func serve(t *testing.T, span time.Duration, verdict func(time.Duration) Verdict) (f *failing, down bool) {
 	t.Helper()
 	f = &failing{verdict: verdict, bucket: newBucket(50, 100), began: time.Now()}
-	l := New(Options[string]{Max: 1, Quotas: []*Quota{NewQuota(50, 100)}, Run: f.run})
+	l := New(Options[string]{Chance: seeded(2), Max: 1, Quotas: []*Quota{NewQuota(50, 100, seeded(1))}, Run: f.run})
 	defer l.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() { l.Do(context.Background(), items("k", 20000)...) })
@@ -134,23 +134,17 @@ func TestThrottlesAreNoOutage(t *testing.T) {
 	})
 }
 
-func TestStatsAndWait(t *testing.T) {
+func TestStatsAndAhead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: 20 * time.Millisecond}
-		l := New(Options[string]{Max: 10, Quotas: []*Quota{NewQuota(0.5, 1)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 10, Quotas: []*Quota{NewQuota(0.5, 1, seeded(1))}, Run: s.run})
 		defer l.Close()
-		if w := l.Wait("starved"); w > 2*time.Second {
-			t.Errorf("an item waits %v for an idle lane", w)
-		}
 		var wg sync.WaitGroup
 		wg.Go(func() { l.Do(context.Background(), items("starved", 1000)...) })
 		time.Sleep(time.Minute)
 		// About 30 requests of 100 were made; the rest take 140 s, or less as nothing is throttled.
-		if w := l.Wait("starved"); w < 100*time.Second || w > 150*time.Second {
-			t.Errorf("an item behind 700 in tens, at one in two seconds, waits %v", w)
-		}
-		if w := l.Wait("other"); w > 5*time.Second {
-			t.Errorf("an item of another key waits %v: its turn is next", w)
+		if ahead := l.Ahead(); ahead < 100*time.Second || ahead > 150*time.Second {
+			t.Errorf("700 items in tens, at one in two seconds, take %v", ahead)
 		}
 		st := l.Stats()
 		if st.Oldest < 59*time.Second || st.Oldest > time.Minute {
@@ -169,6 +163,7 @@ func TestStatsAndWait(t *testing.T) {
 
 // An outage begins when its first requests fail, not when the last of its lucky ones is over.
 func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
+	half := func(d time.Duration) time.Duration { return d / 2 } // no chance
 	const span = 10 * time.Minute
 	for name, c := range map[string]struct {
 		between func(b *breaker, now time.Time) time.Time // from the end of one outage to the next
@@ -177,14 +172,14 @@ func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
 		"an answer, and a pause": {func(_ *breaker, now time.Time) time.Time { return now.Add(span / 2) }, true},
 		"one of five answered": {func(b *breaker, now time.Time) time.Time {
 			for i := range 50 {
-				b.note(now, false, i%5 == 0)
+				b.note(now, false, i%5 == 0, half)
 				now = now.Add(time.Second)
 			}
 			return now
 		}, true},
 		"nine of ten answered": {func(b *breaker, now time.Time) time.Time {
 			for i := range 50 {
-				b.note(now, false, i%10 != 0)
+				b.note(now, false, i%10 != 0, half)
 				now = now.Add(time.Second)
 			}
 			return now
@@ -197,12 +192,12 @@ func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
 			var b breaker
 			fail := func() {
 				for range downAfter {
-					b.note(now, true, false)
+					b.note(now, true, false, half)
 				}
 			}
 			fail()
 			now = now.Add(span)
-			b.note(now, true, true)
+			b.note(now, true, true, half)
 			now = c.between(&b, now)
 			fail()
 			if !b.open() {
@@ -215,7 +210,7 @@ func TestAnOutageWithLuckyAnswersIsOne(t *testing.T) {
 	}
 }
 
-// How fast a lane goes stays known through a pause that is shorter than it takes to measure; after
+// How fast a lane goes remains known through a pause that is shorter than it takes to measure; after
 // an outage it is found anew.
 func TestABlipDoesNotHideHowFastALaneGoes(t *testing.T) {
 	const begin = 10 * time.Second
@@ -234,7 +229,7 @@ func TestABlipDoesNotHideHowFastALaneGoes(t *testing.T) {
 					}
 					return Done
 				}}
-				l := New(Options[string]{Max: 1, InFlight: 1, Run: f.run}) // one call at a time, and no quota
+				l := New(Options[string]{Chance: seeded(2), Max: 1, InFlight: 1, Run: f.run}) // one call at a time, and no quota
 				defer l.Close()
 				var wg sync.WaitGroup
 				wg.Go(func() { l.Do(context.Background(), items("k", 20_000)...) })
@@ -245,12 +240,12 @@ func TestABlipDoesNotHideHowFastALaneGoes(t *testing.T) {
 				for l.Stats().Down {
 					time.Sleep(time.Millisecond)
 				}
-				if known := l.Wait("k") > time.Minute; known != c.known {
-					t.Errorf("an item behind 20,000, at less than a hundred a second, waits %v", l.Wait("k"))
+				if known := l.Ahead() > time.Minute; known != c.known {
+					t.Errorf("20,000 items, at less than a hundred a second, take %v", l.Ahead())
 				}
 				time.Sleep(2 * measured)
-				if l.Wait("k") < time.Minute {
-					t.Errorf("an item behind 20,000, at less than a hundred a second, waits %v", l.Wait("k"))
+				if l.Ahead() < time.Minute {
+					t.Errorf("20,000 items, at less than a hundred a second, take %v", l.Ahead())
 				}
 				l.Drain()
 				wg.Wait()

@@ -19,7 +19,7 @@ type grant struct {
 	at    time.Time // when it may be spent; zero: there is none
 	blame int8      // index of the quota that a throttle is put down to
 	paced bool      // it is spent no sooner than a token was refilled for it
-	held  bool      // the tokens are there, the trust in them is not yet
+	doubt bool      // the tokens are there, the trust in them is not yet
 }
 
 // reserveLocked takes a token of each quota.
@@ -46,7 +46,7 @@ func (l *Lane[T]) reserveLocked(now time.Time) grant {
 	if pace == 0 {
 		pace = unknownPace
 	}
-	g.at, g.paced, g.held = now.Add(pace), true, true
+	g.at, g.paced, g.doubt = now.Add(pace), true, true
 	return g
 }
 
@@ -58,8 +58,8 @@ func (l *Lane[T]) spendLocked(now time.Time) (grant, bool) {
 	if l.grant.at.IsZero() {
 		l.grant = l.reserveLocked(now)
 	}
-	if l.grant.held && l.unpaced < atOnce+l.proven/2 {
-		l.grant.at, l.grant.paced, l.grant.held = now, false, false
+	if l.grant.doubt && l.unpaced < atOnce+l.proven/2 {
+		l.grant.at, l.grant.paced, l.grant.doubt = now, false, false
 	}
 	g := l.grant
 	if g.at.After(now) {
@@ -69,12 +69,47 @@ func (l *Lane[T]) spendLocked(now time.Time) (grant, bool) {
 	return g, true
 }
 
+const (
+	// preparedMost is how many requests of a lane may be in Before, or wait for a token after it.
+	preparedMost = 16
+	// fresh is for how long a token that was taken before a request's Before is good after it: long enough
+	// that a store which is slow for hours does not cost every request two.
+	fresh = 5 * time.Second
+)
+
+// prepare does what has to come before a request. Where that has taken long, as many as had tokens would
+// now go out at once: each takes another one and waits for it. It reports whether the request is to be made:
+// not when the lane is drained meanwhile.
+func (l *Lane[T]) prepare(r *request[T]) bool {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.preparing--
+		l.pumpLocked()
+	}()
+	l.o.Before(l.ctx, r.key.key, r.values)
+	now := time.Now()
+	if now.Sub(r.began) < fresh {
+		return true
+	}
+	var longest time.Duration
+	for _, q := range l.o.Quotas {
+		q.stalled(now)
+		wait, _ := q.reserve(now)
+		longest = max(longest, wait)
+	}
+	r.reserved = now
+	select {
+	case <-time.After(longest):
+		return true
+	case <-l.drained:
+		return false
+	}
+}
+
 // spentLocked tells trust and quotas what a request's answers said, whose token was reserved at
 // that time.
 func (l *Lane[T]) spentLocked(b *batch[T], reserved, now time.Time, t tally) {
-	if !b.paced {
-		l.unpaced--
-	}
 	switch {
 	case len(l.o.Quotas) == 0:
 	case t.throttled > 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,6 +15,9 @@ import (
 
 	"go.uber.org/goleak"
 )
+
+// seeded is a source of chance for one lane or quota.
+func seeded(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 0)) }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -79,7 +83,7 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 func TestAtRestNothingIsDelayed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: 20 * time.Millisecond}
-		l := New(Options[string]{Max: 50, Quotas: []*Quota{NewQuota(50, 50)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 50, Quotas: []*Quota{NewQuota(50, 50, seeded(1))}, Run: s.run})
 		defer l.Close()
 		began := time.Now()
 		all(t, l.Do(t.Context(), item("k", "a")), nil)
@@ -92,7 +96,7 @@ func TestAtRestNothingIsDelayed(t *testing.T) {
 func TestUnderLoadRequestsAreFull(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: 20 * time.Millisecond}
-		l := New(Options[string]{Max: 50, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 50, Run: s.run})
 		defer l.Close()
 		var wg sync.WaitGroup
 		for _, it := range items("k", 1000) {
@@ -109,7 +113,7 @@ func TestUnderLoadRequestsAreFull(t *testing.T) {
 func TestPartFilledRequestsWaitForTwoUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Second}
-		l := New(Options[string]{Max: 10, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 10, Run: s.run})
 		defer l.Close()
 		for i := range 5 {
 			go l.Do(t.Context(), item("k", fmt.Sprint(i)))
@@ -129,7 +133,7 @@ func TestPartFilledRequestsWaitForTwoUnderWay(t *testing.T) {
 func TestAtMostSixtyFourOfAKeyAreUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Second}
-		l := New(Options[string]{Max: 1, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Run: s.run})
 		defer l.Close()
 		go l.Do(t.Context(), items("k", 200)...)
 		go l.Do(t.Context(), items("other", 1)...)
@@ -140,10 +144,10 @@ func TestAtMostSixtyFourOfAKeyAreUnderWay(t *testing.T) {
 	})
 }
 
-func TestTheQuotaIsKept(t *testing.T) {
+func TestTheQuotaIsNotExceeded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: 20 * time.Millisecond}
-		l := New(Options[string]{Max: 1, Quotas: []*Quota{NewQuota(50, 100), NewQuota(0, 0)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Quotas: []*Quota{NewQuota(50, 100, seeded(1)), NewQuota(0, 0, seeded(1))}, Run: s.run})
 		defer l.Close()
 		began := time.Now()
 		all(t, l.Do(t.Context(), items("k", 200)...), nil)
@@ -157,7 +161,7 @@ func TestTheQuotaIsKept(t *testing.T) {
 func TestKeysTakeTurns(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Millisecond}
-		l := New(Options[string]{Max: 1, Quotas: []*Quota{NewQuota(1, 1)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Quotas: []*Quota{NewQuota(1, 1, seeded(1))}, Run: s.run})
 		defer l.Close()
 		go l.Do(t.Context(), items("big", 100)...)
 		synctest.Wait()
@@ -172,7 +176,7 @@ func TestKeysTakeTurns(t *testing.T) {
 func TestEqualIDsShareACall(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var calls, shared atomic.Int64
-		l := New(Options[string]{Max: 1, Quotas: []*Quota{NewQuota(1, 1)}, Run: func(_ context.Context, _ string, b [][]string) []Verdict {
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Quotas: []*Quota{NewQuota(1, 1, seeded(1))}, Run: func(_ context.Context, _ string, b [][]string) []Verdict {
 			calls.Add(1)
 			shared.Add(int64(len(b[0])))
 			return []Verdict{Done}
@@ -203,8 +207,8 @@ func TestThrottledItemsComeBack(t *testing.T) {
 			}
 			return v
 		}
-		q := NewQuota(50, 1)
-		l := New(Options[string]{Max: 10, Quotas: []*Quota{q}, Run: s.run})
+		q := NewQuota(50, 1, seeded(1))
+		l := New(Options[string]{Chance: seeded(2), Max: 10, Quotas: []*Quota{q}, Run: s.run})
 		defer l.Close()
 		all(t, l.Do(t.Context(), items("k", 100)...), nil)
 		if st := l.Stats(); st.Throttled != 50 || st.Items != 150 {
@@ -239,7 +243,7 @@ func TestADownServiceIsProbedOneAtATime(t *testing.T) {
 			}
 			return slices.Repeat([]Verdict{Done}, len(ids))
 		}
-		l := New(Options[string]{Max: 1, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Run: s.run})
 		defer l.Close()
 		done := make(chan []error)
 		go func() { done <- l.Do(t.Context(), items("k", 500)...) }()
@@ -270,7 +274,7 @@ func TestARefusedRequestIsRunInHalves(t *testing.T) {
 			}
 			return slices.Repeat([]Verdict{Done}, len(ids))
 		}
-		l := New(Options[string]{Max: 50, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 50, Run: s.run})
 		defer l.Close()
 		all(t, l.Do(t.Context(), items("k", 50)...), nil)
 		last := 0
@@ -290,7 +294,7 @@ func TestARefusedRequestIsRunInHalves(t *testing.T) {
 
 func TestAPanicHarmsNoStranger(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		l := New(Options[string]{Max: 8, Run: func(_ context.Context, _ string, b [][]string) []Verdict {
+		l := New(Options[string]{Chance: seeded(2), Max: 8, Run: func(_ context.Context, _ string, b [][]string) []Verdict {
 			for _, x := range b {
 				if x[0] == "k-3" {
 					panic("boom")
@@ -311,7 +315,7 @@ func TestAPanicHarmsNoStranger(t *testing.T) {
 func TestAnEndedContextTakesOutWhatWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Second}
-		l := New(Options[string]{Max: 1, Quotas: []*Quota{NewQuota(1, 1)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Quotas: []*Quota{NewQuota(1, 1, seeded(1))}, Run: s.run})
 		defer l.Close()
 		mine := errors.New("no patience")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 2500*time.Millisecond, mine)
@@ -339,7 +343,7 @@ func TestAnEndedContextTakesOutWhatWaits(t *testing.T) {
 func TestDrainLetsRequestsEndAndReturnsTheRest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Second}
-		l := New(Options[string]{Max: 1, InFlight: 2, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, InFlight: 2, Run: s.run})
 		defer l.Close()
 		done := make(chan []error)
 		go func() { done <- l.Do(t.Context(), items("k", 10)...) }()
@@ -358,7 +362,7 @@ func TestDrainFindsWhatCameWhileItsKeyBackedOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{latency: time.Millisecond}
 		s.judge = func(ids []string) []Verdict { return slices.Repeat([]Verdict{Throttled}, len(ids)) }
-		l := New(Options[string]{Max: 10, PartFilled: 1, Quotas: []*Quota{NewQuota(1, 1)}, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 10, PartFilled: 1, Quotas: []*Quota{NewQuota(1, 1, seeded(1))}, Run: s.run})
 		defer l.Close()
 		var wg sync.WaitGroup
 		for i := range 50 {
@@ -381,7 +385,7 @@ func TestDrainFindsWhatCameWhileItsKeyBackedOff(t *testing.T) {
 func TestAnEndedContextBeginsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &service{}
-		l := New(Options[string]{Max: 1, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Run: s.run})
 		defer l.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -403,7 +407,7 @@ func TestABlipIsNotAnOutage(t *testing.T) {
 			}
 			return slices.Repeat([]Verdict{Done}, len(ids))
 		}
-		l := New(Options[string]{Max: 1, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 1, Run: s.run})
 		defer l.Close()
 		began := time.Now()
 		all(t, l.Do(t.Context(), items("k", 640)...), nil)
@@ -423,7 +427,7 @@ func TestWithdrawnItemsOfAPieceAreLeftOut(t *testing.T) {
 			}
 			return []Verdict{Done}
 		}
-		l := New(Options[string]{Max: 4, InFlight: 1, PartFilled: 1, Run: s.run})
+		l := New(Options[string]{Chance: seeded(2), Max: 4, InFlight: 1, PartFilled: 1, Run: s.run})
 		defer l.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		others := make(chan []error)
@@ -438,7 +442,7 @@ func TestWithdrawnItemsOfAPieceAreLeftOut(t *testing.T) {
 func BenchmarkLane(b *testing.B) {
 	for _, most := range []int{1, 50} {
 		b.Run(fmt.Sprintf("max=%d", most), func(b *testing.B) {
-			l := New(Options[int]{Max: most, Run: func(_ context.Context, _ string, batch [][]int) []Verdict {
+			l := New(Options[int]{Chance: seeded(2), Max: most, Run: func(_ context.Context, _ string, batch [][]int) []Verdict {
 				return slices.Repeat([]Verdict{Done}, len(batch))
 			}})
 			defer l.Close()

@@ -13,7 +13,7 @@ const (
 	// once in twice that time, so 0.2 % of its calls at 50 a second and 1.8 % at one in two
 	// seconds; in proportion to the rate it would be either too many there or too slow here. A plateau
 	// below the outset's rate takes no longer than that: it is a share of a quota, and were smaller
-	// shares slower, they would stay small (of 320 runs of eight workers the least share was 0.46
+	// shares slower, they would remain small (of 320 runs of eight workers the least share was 0.46
 	// of fair, and the time up to 1.11 of the ideal; it is 0.57, and 1.04).
 	climb = 35.0
 	// steep is the share of the plateau by which the rate is beyond it after as long again as the
@@ -56,14 +56,14 @@ const (
 //   - unlimited: no rate is configured, and nothing was throttled yet. What was accepted within
 //     about a second before the first throttled call becomes the rate.
 //   - stocked: the bucket is full, or was and has not been empty since. A throttled call then
-//     says that others have emptied AWS's bucket: the stock is gone, and the rate stays.
+//     says that others have emptied AWS's bucket: the stock is gone, and the rate does not change.
 //   - paced: calls go out as the rate refills the bucket. A throttled call cuts the rate to
 //     below what seems right. From there it climbs to what seems right, the plateau, slower and
 //     slower, lingers there, and then probes beyond, faster and faster, until the next cut.
 //
 // What seems right is what was accepted a second since the last cut: at both ends AWS's bucket
 // was empty, so this is its refill, or this worker's share of it, exactly. Who is cut before
-// having come back to the plateau shares the quota, and stays below.
+// having come back to the plateau shares the quota, and remains below.
 //
 // Only time for which a call waited for its token counts as climbing: a quota that is not used
 // up says nothing about its end.
@@ -71,6 +71,7 @@ type Quota struct {
 	mu     sync.Mutex
 	outset float64 // configured calls a second; 0: none, until the first throttle
 	burst  float64 // size of the bucket
+	chance *rand.Rand
 
 	rate    float64 // calls a second allowed now; 0: unlimited
 	tokens  float64 // may be negative: reserved ahead
@@ -90,11 +91,12 @@ type Quota struct {
 }
 
 // NewQuota returns a bucket of burst calls, full, that refills at rate calls a second. With a
-// rate of 0 there is no limit until calls are throttled. A burst below 1 counts as 1.
-func NewQuota(rate, burst float64) *Quota {
+// rate of 0 there is no limit until calls are throttled. A burst below 1 counts as 1. Jitter is drawn
+// from chance, which is to be safe for concurrent use where it is shared; nil means one of its own.
+func NewQuota(rate, burst float64, chance *rand.Rand) *Quota {
 	burst = math.Max(burst, 1)
 	now := time.Now()
-	q := &Quota{outset: rate, burst: burst, tokens: burst - margin, at: now, stocked: true, cutAt: now, fadeAt: now}
+	q := &Quota{outset: rate, burst: burst, chance: orOwn(chance), tokens: burst - margin, at: now, stocked: true, cutAt: now, fadeAt: now}
 	if rate > 0 {
 		q.set(rate, rate)
 	}
@@ -115,6 +117,12 @@ func (q *Quota) state() (rate, tokens float64) {
 	return q.rate, q.tokens
 }
 
+// IsFull reports whether the bucket is full, or nothing limits it. What was learned of its rate does not count.
+func (q *Quota) IsFull() bool {
+	rate, tokens := q.state()
+	return rate == 0 || tokens >= q.burst-margin
+}
+
 // reserve takes a token and returns in how long it will be there, and how long the rate takes to
 // refill one: 0 where there is no limit.
 func (q *Quota) reserve(now time.Time) (wait, each time.Duration) {
@@ -127,6 +135,18 @@ func (q *Quota) reserve(now time.Time) (wait, each time.Duration) {
 	q.tokens--
 	second := float64(time.Second)
 	return time.Duration(math.Max(0, -q.tokens) / q.rate * second), time.Duration(second / q.rate)
+}
+
+// stalled records that nothing could be called for a while: what was probed meanwhile was not shown to be
+// right.
+func (q *Quota) stalled(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refill(now)
+	if q.rate > 0 && q.waited > q.way {
+		q.waited = q.way
+		q.rate = q.curve()
+	}
 }
 
 // refill brings tokens and rate up to now.
@@ -172,14 +192,14 @@ func (q *Quota) set(start, plateau float64) {
 	q.plateau = math.Max(plateau, q.start)
 	q.rate = q.start
 	// Workers that were throttled together do not come back together.
-	q.way = way(math.Max(q.plateau, q.outset)) * (0.75 + rand.Float64()/2)
+	q.way = way(math.Max(q.plateau, q.outset)) * (0.75 + q.chance.Float64()/2)
 	q.waited = 0
 	if q.start == q.plateau {
 		q.waited = q.way
 	}
 }
 
-// took is told of a call, whose token was reserved at that time, that was answered and not throttled.
+// took records a call, whose token was reserved at that time, that was answered and not throttled.
 func (q *Quota) took(now, reserved time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -195,7 +215,7 @@ func (q *Quota) recently(now time.Time) float64 {
 	return q.lately * math.Exp(-now.Sub(q.fadeAt).Seconds())
 }
 
-// throttled is told of a call, whose token was reserved at that time, that was throttled.
+// throttled records a call, whose token was reserved at that time, that was throttled.
 func (q *Quota) throttled(now, reserved time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -222,7 +242,7 @@ func (q *Quota) measure(now time.Time) {
 	q.cutAt, q.accepted = now, 0
 }
 
-// cut is told of a throttled call that nothing explains but the rate.
+// cut records a throttled call that nothing explains but the rate.
 func (q *Quota) cut(now, reserved time.Time) {
 	var right float64
 	if q.accepted >= enough {

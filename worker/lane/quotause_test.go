@@ -32,7 +32,7 @@ func (b *bucket) refill() {
 	b.at = now
 }
 
-// set changes the quota. What the bucket holds stays, up to the new size.
+// set changes the quota. What the bucket holds remains, up to the new size.
 func (b *bucket) set(rate, burst float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,7 +84,7 @@ func (f *fleet) add(quotas []*Quota, buckets ...*bucket) {
 		buckets = f.buckets
 	}
 	w := &worker{}
-	w.lane = New(Options[int]{Max: 1, Quotas: quotas, Run: func(context.Context, string, [][]int) []Verdict {
+	w.lane = New(Options[int]{Chance: seeded(uint64(len(f.workers))), Max: 1, Quotas: quotas, Run: func(context.Context, string, [][]int) []Verdict {
 		time.Sleep(oneWay)
 		ok := take(buckets...)
 		time.Sleep(oneWay)
@@ -158,7 +158,11 @@ func (f *fleet) throttled(from, to time.Duration) float64 {
 }
 
 func oneQuota(rate, burst float64) func() []*Quota {
-	return func() []*Quota { return []*Quota{NewQuota(rate, burst)} }
+	seed := uint64(0) // each worker has its own
+	return func() []*Quota {
+		seed++
+		return []*Quota{NewQuota(rate, burst, seeded(seed))}
+	}
 }
 
 func within(t *testing.T, what string, got, most float64) {
@@ -171,7 +175,7 @@ func within(t *testing.T, what string, got, most float64) {
 func TestQuotaUse(t *testing.T) {
 	for _, row := range []struct {
 		name      string
-		believed  [2]float64 // rate and burst that the workers are told
+		believed  [2]float64 // rate and burst that the workers are given
 		server    [2]float64 // and those of the service
 		workers   int
 		window    int
@@ -293,10 +297,10 @@ func TestQuotaUseUnderAServiceWideQuota(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			all := newBucket(row.all[0], row.all[1])
-			believed := NewQuota(row.all[0], row.all[1])
+			believed := NewQuota(row.all[0], row.all[1], seeded(1))
 			f := newFleet(0, nil)
 			for range 2 {
-				f.add([]*Quota{NewQuota(row.own[0], row.own[1]), believed}, newBucket(row.own[0], row.own[1]), all)
+				f.add([]*Quota{NewQuota(row.own[0], row.own[1], seeded(2)), believed}, newBucket(row.own[0], row.own[1]), all)
 			}
 			defer f.close()
 			var backlog atomic.Int64

@@ -9,21 +9,13 @@ import (
 
 // pumpLocked starts whatever can be started, and sets the timer for what cannot yet.
 func (l *Lane[T]) pumpLocked() {
-	if next := l.pumpNextLocked(); next != nil {
-		l.wg.Go(func() { l.work(next) })
-	}
-}
-
-// pumpNextLocked is pumpLocked, but leaves the first of the requests, if there is one, to the
-// caller.
-func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 	if l.draining {
-		return nil
+		return
 	}
 	now := time.Now()
 	l.gathers = time.Time{}
 	l.wakeLocked(now)
-	for l.breaker.allows(now) {
+	for l.breaker.allows(now) && l.preparing < preparedMost {
 		k := l.nextLocked(now)
 		if k == nil {
 			break
@@ -33,15 +25,10 @@ func (l *Lane[T]) pumpNextLocked() (first *request[T]) {
 			break
 		}
 		l.rotateLocked(now)
-		next := l.startLocked(k.cut(l.o.Max), g, now)
-		if first == nil {
-			first = next
-			continue
-		}
+		next := l.startLocked(k.cut(l.o.Max, l.breaker.open(), l.made), g, now)
 		l.wg.Go(func() { l.work(next) })
 	}
 	l.setTimerLocked(now)
-	return first
 }
 
 const (
@@ -58,11 +45,10 @@ const (
 func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 	var best *keyed[T]
 	at, most, able := 0, 0.0, 0
-	patience := l.patienceLocked(now)
 	for i := 0; i < len(l.ring) && able < candidates; i++ {
 		k := l.ring[i]
-		k.dropEmptyPieces()
-		if k.live == 0 && len(k.pieces) == 0 {
+		l.dropEmptyLocked(k)
+		if k.live == 0 && len(k.pieces) == 0 && len(k.failed) == 0 {
 			l.ring = slices.Delete(l.ring, i, i+1)
 			k.inRing = false
 			l.forgetLocked(k)
@@ -70,13 +56,12 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 			continue
 		}
 		full := k.live >= l.o.Max || len(k.pieces) > 0
-		if k.inFlight >= l.o.InFlight || !full && k.inFlight >= l.o.PartFilled {
+		ready := full || len(k.failed) > 0
+		if k.inFlight >= l.o.InFlight || !ready && k.inFlight-k.again >= l.o.PartFilled {
 			continue
 		}
-		if !full && !k.hurry && patience > 0 {
-			// Nothing new for a while, or the first one has waited for long enough.
-			until := earlier(l.arrived.Add(lull), l.made.Add(k.waiting[0].since+patience))
-			if until.After(now) {
+		if !ready && l.o.Gather > 0 {
+			if until := l.made.Add(k.waiting[0].since + l.o.Gather); until.After(now) {
 				if l.gathers.IsZero() || until.Before(l.gathers) {
 					l.gathers = until
 				}
@@ -84,7 +69,11 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 			}
 		}
 		able++
-		if due := k.dueness(full, l.o.Max, now); best == nil || due > most {
+		due := k.dueness(full, l.o.Max, now)
+		if l.breaker.open() { // a probe is for who has not failed, or not so often
+			due = -float64(k.failures()) + due/(1+due)
+		}
+		if best == nil || due > most {
 			best, at, most = k, i, due
 		}
 	}
@@ -95,37 +84,17 @@ func (l *Lane[T]) nextLocked(now time.Time) *keyed[T] {
 	return best
 }
 
-const (
-	// lull is the time without a new item after which a lane takes it that no more are coming: two
-	// or three receives, or writes to the ledger.
-	lull = 100 * time.Millisecond
-	// patient is the longest that a request waits for more, if they keep coming. By then a worker's
-	// window is full.
-	patient = 2 * time.Second
-)
-
-// patienceLocked is how long a request that is not full waits for more items: while they flow, where a
-// token takes longer to be refilled than to see whether they do. There each token is worth a full
-// request: of a hundred steps of ten clusters the first ten would take a call each, with all
-// of EMR's bucket, and the others 18 seconds.
-func (l *Lane[T]) patienceLocked(now time.Time) time.Duration {
-	if l.o.Max == 1 || l.o.Flowing == nil || now.Sub(l.o.Flowing()) > patient {
-		return 0
-	}
-	rate, _ := l.allowed()
-	if rate == 0 || rate*lull.Seconds() >= 1 {
-		return 0
-	}
-	return min(patient, time.Duration(float64(time.Second)/rate))
-}
-
 // dueness is how long a key has waited for its turn, weighed by how full its request would be.
 func (k *keyed[T]) dueness(full bool, most int, now time.Time) float64 {
 	fill := 1.0
 	if !full {
 		fill = float64(k.live) / float64(most)
 	}
-	return now.Sub(k.turn).Seconds() * (1 + (fullWeighs-1)*fill)
+	due := now.Sub(k.turn).Seconds() * (1 + (fullWeighs-1)*fill)
+	if k.isBehind() {
+		due /= behind
+	}
+	return due
 }
 
 func (l *Lane[T]) rotateLocked(now time.Time) {
@@ -146,6 +115,15 @@ func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) *request[T]
 	k := b.key
 	k.inFlight++
 	l.inFlight++
+	if l.o.Before != nil {
+		l.preparing++
+	}
+	if b.failed > 0 {
+		k.again++
+	} else {
+		b.answers = l.answers
+	}
+	b.fresh = true
 	b.paced, b.blame, b.probe = g.paced, g.blame, l.breaker.begin(began)
 	if !b.paced {
 		l.unpaced++
@@ -156,6 +134,7 @@ func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) *request[T]
 	values := make([][]T, len(b.shares))
 	for i, s := range b.shares {
 		s.place = inRequest
+		b.fresh = b.fresh && s.tries == 0
 		values[i] = make([]T, len(s.entries))
 		for j, e := range s.entries {
 			values[i][j] = e.value
@@ -164,54 +143,55 @@ func (l *Lane[T]) startLocked(b *batch[T], g grant, began time.Time) *request[T]
 	return &request[T]{b, values, g.since, began}
 }
 
-// work makes a request, and then goes on with the next that can be made: a goroutine that has
-// made one has grown the stack that they take.
+// work makes a request.
 func (l *Lane[T]) work(r *request[T]) {
-	for r != nil {
-		verdicts, panicked := l.run(r.key.key, r.values)
-		l.mu.Lock()
-		l.endLocked(r, verdicts, panicked)
-		r = l.pumpNextLocked()
-		l.mu.Unlock()
+	verdicts, panicked, made := l.run(r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.key.inFlight--
+	l.inFlight--
+	if r.failed > 0 {
+		r.key.again--
 	}
+	if !r.paced {
+		l.unpaced--
+	}
+	if made {
+		l.endLocked(r, verdicts, panicked)
+	} else {
+		finish(r.shares, ErrDraining)
+	}
+	l.forgetLocked(r.key)
+	l.pumpLocked()
 }
 
 // endLocked takes in what became of a request.
 func (l *Lane[T]) endLocked(r *request[T], verdicts []Verdict, panicked *PanicError) {
-	r.key.inFlight--
-	l.inFlight--
 	now := time.Now()
 	t := l.judgeLocked(r.batch, verdicts, panicked, now)
 	l.spentLocked(r.batch, r.reserved, now, t)
-	if t.asked > 0 && l.breaker.note(now, r.probe, t.unavailable < t.asked) {
+	if t.asked > 0 && l.noteLocked(r.batch, t.unavailable < t.asked, now) {
 		if now.Sub(l.breaker.opened) > measured { // a shorter pause is part of how fast the lane goes
 			l.busyLocked(now)
 		}
-		l.hastenLocked(now)
+		l.hastenLocked(now, func(d *batch[T]) bool { return !d.aside }) // that fails while others are answered
 	}
 	if t.answered > 0 {
-		l.answeredLocked(now, now.Sub(r.began))
+		l.done.add(now)
 	}
-	l.forgetLocked(r.key)
 }
 
-// answeredLocked takes in that a request was answered, and how long that took.
-func (l *Lane[T]) answeredLocked(now time.Time, took time.Duration) {
-	l.done.add(now)
-	if l.ended.IsZero() {
-		l.took = took
-	}
-	l.ended = now
-	l.took += (took - l.took) / 8
-}
-
-func (l *Lane[T]) run(key string, values [][]T) (verdicts []Verdict, panicked *PanicError) {
+// run makes a request, or does not where the lane is drained before that.
+func (l *Lane[T]) run(r *request[T]) (verdicts []Verdict, panicked *PanicError, made bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			panicked = &PanicError{Value: v, Stack: debug.Stack()}
+			panicked, made = &PanicError{Value: v, Stack: debug.Stack()}, true
 		}
 	}()
-	return l.o.Run(l.ctx, key, values), nil
+	if l.o.Before != nil && !l.prepare(r) {
+		return nil, nil, false
+	}
+	return l.o.Run(l.ctx, r.key.key, r.values), nil, true
 }
 
 // tally counts the shares of a request by what the service said to them.
@@ -222,7 +202,7 @@ type tally struct {
 
 // judgeLocked does with each share of a request what its verdict asks for.
 func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicError, now time.Time) tally {
-	var again, halve []*share[T]
+	var throttled, unavailable, refused []*share[T]
 	t := tally{asked: len(b.shares)}
 	for i, s := range b.shares {
 		verdict := Refused
@@ -237,56 +217,54 @@ func (l *Lane[T]) judgeLocked(b *batch[T], verdicts []Verdict, panicked *PanicEr
 			finish(b.shares[i:i+1], nil)
 		case Throttled:
 			t.throttled++
-			again = append(again, s)
+			throttled = append(throttled, s)
 		case Unavailable:
 			t.unavailable++
-			again = append(again, s)
+			unavailable = append(unavailable, s)
 		case Refused:
-			halve = append(halve, s)
+			refused = append(refused, s)
 		}
 	}
 	t.answered = t.asked - t.throttled - t.unavailable
 	l.stats.Throttled += t.throttled
 	l.stats.Unavailable += t.unavailable
+	l.refusedLocked(b, refused, panicked)
 	switch {
-	case len(halve) == 1 && panicked != nil:
-		finish(halve, panicked)
-	case len(halve) == 1:
-		finish(halve, nil)
+	case t.unavailable > 0 && t.unavailable == t.asked:
+		l.unavailableLocked(b, unavailable, now)
+	case t.unavailable+t.throttled > 0:
+		l.backOffLocked(b, throttled, false, now)
+		l.backOffLocked(b, unavailable, true, now)
 	default:
-		l.halveLocked(b.key, halve)
+		l.overLocked(b)
 	}
-	l.backOffLocked(b, again, now)
 	return t
 }
 
-// halveLocked makes two pieces of what was refused as a whole.
-func (l *Lane[T]) halveLocked(k *keyed[T], shares []*share[T]) {
-	shares = l.stillWanted(shares)
-	for middle := (len(shares) + 1) / 2; len(shares) > 0; middle = len(shares) {
-		k.pieces = append(k.pieces, &batch[T]{key: k, shares: shares[:middle:middle], piece: true})
-		shares = shares[middle:]
-	}
-	if len(k.pieces) > 0 {
-		l.enterRingLocked(k)
-	}
-}
-
-// backOffLocked lets shares wait before they are run again.
-func (l *Lane[T]) backOffLocked(b *batch[T], shares []*share[T], now time.Time) {
-	shares = l.stillWanted(shares)
+// backOffLocked lets shares wait before they are run again, with what waits beside them: those that were
+// throttled, or that failed in a request of which others were answered.
+func (l *Lane[T]) backOffLocked(b *batch[T], shares []*share[T], failed bool, now time.Time) {
 	if len(shares) == 0 {
 		return
 	}
-	var tries int32
-	for _, s := range shares {
-		tries = max(tries, s.tries)
-		s.tries++
+	alone := len(b.shares) == 1
+	shares = l.stillWanted(shares)
+	if len(shares) == 0 {
+		if alone {
+			l.overLocked(b)
+		}
+		return
 	}
-	b.key.backing++
-	heap.Push(&l.delayed, &batch[T]{
-		key: b.key, shares: shares, piece: b.piece, until: now.Add(backoff(int(tries))),
-	})
+	again := &batch[T]{key: b.key, shares: shares, piece: b.piece && !failed, aside: failed}
+	if alone { // it was throttled, and is what it was
+		again.trial, again.failed, again.answers = b.trial, b.failed, b.answers
+	}
+	tries := int(triesOf(shares))
+	if failed {
+		l.delayLocked(again, now.Add(l.aside(tries)))
+		return
+	}
+	l.delayLocked(again, now.Add(l.backoff(tries-1)))
 }
 
 // stillWanted keeps what is to be run again and answers for the rest.
@@ -295,7 +273,7 @@ func (l *Lane[T]) stillWanted(shares []*share[T]) []*share[T] {
 		finish(shares, ErrDraining)
 		return nil
 	}
-	kept := shares[:0:0]
+	left := shares[:0:0]
 	for _, s := range shares {
 		entries := s.entries[:0:0]
 		for _, e := range s.entries {
@@ -308,10 +286,10 @@ func (l *Lane[T]) stillWanted(shares []*share[T]) []*share[T] {
 		s.entries = entries
 		if len(entries) > 0 {
 			s.place = inBatch
-			kept = append(kept, s)
+			left = append(left, s)
 		}
 	}
-	return kept
+	return left
 }
 
 // wakeLocked puts back what has backed off for long enough.
@@ -319,20 +297,18 @@ func (l *Lane[T]) wakeLocked(now time.Time) {
 	for len(l.delayed) > 0 && !l.delayed[0].until.After(now) {
 		b := heap.Pop(&l.delayed).(*batch[T])
 		b.key.backing--
-		if b.piece {
+		switch {
+		case b.failed > 0:
+			b.key.failed = append(b.key.failed, b)
+			l.enterRingLocked(b.key)
+			continue
+		case b.piece:
 			b.key.pieces = append(b.key.pieces, b)
 			l.enterRingLocked(b.key)
 			continue
 		}
-		l.putBackLocked(b.key, b.shares)
+		l.putBackLocked(b.key, b.shares, b.aside)
 		l.forgetLocked(b.key)
-	}
-}
-
-// hastenLocked ends every backoff, as the service answers again: the quotas pace what comes back.
-func (l *Lane[T]) hastenLocked(now time.Time) {
-	for _, b := range l.delayed {
-		b.until = now
 	}
 }
 

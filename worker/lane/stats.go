@@ -41,188 +41,83 @@ func (l *Lane[T]) Stats() Stats {
 	}
 	for _, k := range l.keys {
 		look(k.waiting)
-		for _, b := range k.pieces {
-			look(b.shares)
-		}
+		k.eachBatch(func(b *batch[T]) { b.eachShares(look) })
 	}
 	for _, b := range l.delayed {
-		look(b.shares)
+		b.eachShares(look)
 	}
 	s.Oldest = sinceMade - since
 	return s
 }
 
-// longest bounds what Wait returns.
-const longest = 24 * time.Hour
-
 // manyKeys is the number of keys beyond which not each is looked at: so many stand for all.
 const manyKeys = 256
 
-// Wait says in how long a request would begin that takes an item of this key added now, and 0
-// where nothing is in its way: after those that have their turn before, at the rate of the
-// emptiest quota; and where the lane has been busy for longer than it takes to measure, not faster
-// than it really went, be it for quotas that other lanes use too, or because the service is slow.
-// Where nothing has come back for longer, it is that time: the service hangs, or takes its time.
-// It is at most a day. While the service is down (Down) nobody knows, and it means nothing.
-func (l *Lane[T]) Wait(key string) time.Duration {
+// longest bounds what Ahead returns.
+const longest = 24 * time.Hour
+
+// Ahead is how long what waits in the lane is expected to take: the requests that it makes, at the rate that the
+// quotas allow, and no faster than the lane really went where it has been busy for long enough to tell.
+// 0: nothing limits the calls. It is a day at most, and means nothing while the service is down.
+func (l *Lane[T]) Ahead() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	mine, waited := 1, time.Duration(0)
-	if k := l.keys[key]; k != nil {
-		mine = l.requestsLocked(k, 1)
-		if len(k.waiting) > 0 && k.waiting[0] != nil {
-			waited = now.Sub(l.made) - k.waiting[0].since
-		}
-	}
-	before, seen := 0.0, 0
-	for _, k := range l.keys { // keys take turns
-		if seen == manyKeys {
+	calls, seen := 0.0, 0
+	for _, k := range l.keys {
+		if seen++; seen > manyKeys {
+			calls *= float64(len(l.keys)) / manyKeys
 			break
 		}
-		seen++
-		if k.key != key {
-			before += float64(min(l.requestsLocked(k, 0), mine))
-		}
+		calls += float64((k.live+l.o.Max-1)/l.o.Max + len(k.pieces) + len(k.failed) + k.backing)
 	}
-	if seen > 0 {
-		before *= float64(len(l.keys)) / float64(seen)
-	}
-	before += float64(mine - 1)
 	var wait float64
 	if rate, tokens := l.allowed(); rate > 0 {
-		wait = max(0, before+1-max(0, tokens)) / rate
+		wait = max(0, calls-max(0, tokens)) / rate
 	}
-	if busy := now.Sub(l.busy); min(waited, busy) > measured {
-		wait = max(wait, before/l.done.since(now, busy))
-	}
-	if l.inFlight > 0 {
-		// Nothing has come back for as long: it may be as long again.
-		wait = max(wait, now.Sub(later(l.ended, l.busy)).Seconds())
+	now := time.Now()
+	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > measured {
+		wait = max(wait, calls/l.done.since(now, busy))
 	}
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+// Outage is what a lane knows of an outage of its service. The zero value is none.
+type Outage struct {
+	// Lasted is for how long the service has been down: the breaker is open. 0: it is not.
+	Lasted time.Duration
+	// Seen is when an item that had not failed before found it down last. Those that fail again show no
+	// outage: they may be at fault.
+	Seen time.Time
+	// Answered is when it answered last while it was down.
+	Answered time.Time
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-const (
-	// rounds of full requests, each as many as may be under way, are plenty.
-	rounds = 4
-	// quick is what a request takes at most in a lane with plenty: its places are free so soon again
-	// that thousands of requests are done in a few seconds.
-	quick = 60 * time.Millisecond
-	// soonDone is the longest that all that is plenty may take.
-	soonDone = 5 * time.Second
-)
-
-// Plenty reports whether more work would only wait: full requests stand ready, neither tokens nor
-// the service keep them back, and those under way make place for all of them within five seconds.
-func (l *Lane[T]) Plenty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if l.breaker.open() || l.grant.at.After(now) || l.took > quick || now.Sub(l.ended) > 2*quick || len(l.keys) > manyKeys {
-		return false
-	}
-	ready := 0
-	for _, k := range l.keys {
-		ready += k.live / l.o.Max
-	}
-	return ready >= rounds*l.o.InFlight && time.Duration(ready/l.o.InFlight)*l.took <= soonDone
-}
-
-// promptly is the time in which what a lane is prompt with is in a request.
-const promptly = time.Second
-
-// Prompt reports whether so many items, of those keys that wait now, would all be in requests within
-// a second of having gathered, as far as anybody can tell: the tokens are there, nothing backs off, and
-// the service answers.
-func (l *Lane[T]) Prompt(items float64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if l.breaker.open() || len(l.delayed) > 0 || l.inFlight > 0 && now.Sub(later(l.ended, l.busy)) > promptly {
-		return false
-	}
-	calls := max(items/float64(l.o.Max), float64(len(l.keys)))
-	rate, tokens := l.allowed()
-	if rate > 0 && calls > max(tokens, 0)+rate*promptly.Seconds() {
-		return false
-	}
-	return calls/float64(l.o.InFlight)*l.took.Seconds() <= promptly.Seconds()
-}
-
-// Outlook says at which pace a lane goes.
-type Outlook struct {
-	Pace  float64       // items a second; infinite where nothing limits the calls
-	Round time.Duration // in which each of the keys has its turn once, at most a day
-}
-
-// Outlook says at which pace the lane serves what waits, were it so many times as much: the calls
-// that there are, each as full as that makes it. As with Wait it means nothing while the service
-// is down.
-func (l *Lane[T]) Outlook(times float64) Outlook {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	rate, _ := l.allowed()
-	if rate == 0 {
-		rate = math.Inf(1)
-	}
-	now := time.Now()
-	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > measured {
-		rate = min(rate, l.done.since(now, busy))
-	}
-	most := float64(l.o.Max)
-	items, calls, turns, seen := 0.0, 0.0, 0, 0
-	for _, k := range l.keys {
-		if seen++; seen > manyKeys {
-			turns = len(l.ring) // so many are as good as all
-			break
-		}
-		if k.live > 0 {
-			turns++
-			items += float64(k.live) * times
-			// What is left over of a key's last full request joins what comes.
-			calls += max(1, float64(k.live)*times/most)
-		}
-	}
-	if calls == 0 { // nobody knows under how many keys it comes
-		items, calls = most, 1
-	}
-	round := min(float64(turns)/rate, longest.Seconds())
-	return Outlook{Pace: rate * items / calls, Round: time.Duration(round * float64(time.Second))}
-}
-
-// requestsLocked is how many requests are left to be made for a key and so many items more.
-func (l *Lane[T]) requestsLocked(k *keyed[T], more int) int {
-	return (k.live+more+l.o.Max-1)/l.o.Max + len(k.pieces) + k.backing
-}
-
-// Down says for how long the service has been down, 0 while it is not: the breaker is open.
-func (l *Lane[T]) Down() time.Duration {
+// Outage returns what the lane knows of an outage.
+func (l *Lane[T]) Outage() Outage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.breaker.open() {
-		return 0
+		return Outage{}
 	}
-	return max(time.Since(l.breaker.since), 1)
+	return Outage{max(time.Since(l.breaker.since), 1), l.freshAt, l.breaker.closed}
+}
+
+// IsIdle reports whether nothing waits, and nothing is under way.
+func (l *Lane[T]) IsIdle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.keys) == 0 && l.inFlight == 0
 }
 
 // busyLocked begins to measure how fast the lane goes.
 func (l *Lane[T]) busyLocked(now time.Time) {
 	l.busy, l.done = now, meter{over: steadily}
+}
+
+// Allowed is Stats' without looking at what waits.
+func (l *Lane[T]) Allowed() float64 {
+	rate, _ := l.allowed()
+	return rate
 }
 
 // allowed returns the lowest rate of the quotas, 0 where none limits, and the tokens of the
@@ -241,11 +136,11 @@ func (l *Lane[T]) allowed() (rate, tokens float64) {
 }
 
 const (
-	// lately is the time in which what is told as used now loses two thirds of its weight.
+	// lately is the time in which what is reported as used now loses two thirds of its weight.
 	lately = 10 * time.Second
 	// measured is the time from which on how fast the lane went is taken for how fast it goes.
 	measured = 2 * time.Second
-	// steadily is the same for what Wait measures, where a request a minute is to be seen too.
+	// steadily is the same for what Ahead measures, where a request a minute is to be seen too.
 	steadily = time.Minute
 )
 

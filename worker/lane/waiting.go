@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// waiter is one Do call. Its fields are guarded by the lane's mutex.
+// waiter is one Do or Each call. Its fields are guarded by the lane's mutex.
 type waiter struct {
-	left int
-	errs []error
-	done chan struct{}
+	left  int
+	errs  []error
+	ended func(i int, err error) // nil for none
+	done  chan struct{}
 }
 
 // entry is one item of one Do call.
@@ -28,6 +29,9 @@ func (e *entry[T]) finish(err error) {
 	}
 	e.ended = true
 	e.waiter.errs[e.index] = err
+	if e.waiter.ended != nil {
+		e.waiter.ended(e.index, err)
+	}
 	if e.waiter.left--; e.waiter.left == 0 {
 		close(e.waiter.done)
 	}
@@ -40,6 +44,7 @@ type share[T any] struct {
 	entries []*entry[T]
 	since   time.Duration // when the first of them came, by the lane's clock
 	tries   int32         // how often it came back to be run again
+	counted uint64        // answers of the lane, and one, when its failure counted for the breaker; see isNewLocked
 	place   place
 }
 
@@ -48,7 +53,7 @@ type place int8
 
 const (
 	inWaiting place = iota // among its key's waiting
-	inBatch                // in a piece, or backing off
+	inBatch                // in a batch that is to be run again, or backs off
 	inRequest              // in a request under way
 )
 
@@ -62,13 +67,18 @@ func finish[T any](shares []*share[T], err error) {
 
 // batch is shares that go into one request.
 type batch[T any] struct {
-	key    *keyed[T]
-	shares []*share[T]
-	piece  bool      // half of a refused request: to be run as it is
-	paced  bool      // its token was waited for
-	probe  bool      // it began while the breaker was open
-	blame  int8      // index of the quota that a throttle is put down to
-	until  time.Time // backs off until then
+	key     *keyed[T]
+	shares  []*share[T]
+	piece   bool      // of a refused request: to be run as it is
+	trial   *trial[T] // that it is a pick of
+	failed  int       // how often in a row it found the service unavailable: it is run again as it is
+	answers uint64    // of the lane, before the first of these
+	aside   bool      // what failed while others were answered
+	paced   bool      // its token was waited for
+	probe   bool      // it began while the breaker was open
+	fresh   bool      // none of its items ever came back to be run again
+	blame   int8      // index of the quota that a throttle is put down to
+	until   time.Time // backs off until then
 }
 
 // keyed is what waits under one key.
@@ -78,11 +88,12 @@ type keyed[T any] struct {
 	live     int                  // those with entries
 	byID     map[string]*share[T] // the live ones
 	pieces   []*batch[T]          // run before what waits
+	failed   []*batch[T]          // have backed off, and are run in turn with what waits
 	inFlight int
+	again    int       // of them, those that had failed
 	backing  int       // batches that back off
 	turn     time.Time // when it had its last turn, or came to wait for one
 	inRing   bool
-	hurry    bool // among what waits is, or was, an item in a hurry
 }
 
 func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
@@ -96,14 +107,12 @@ func (l *Lane[T]) addLocked(it Item[T], e *entry[T]) {
 	}
 	s := k.byID[it.ID]
 	if s == nil {
-		l.arrived = time.Now()
-		s = &share[T]{id: it.ID, key: k, since: l.arrived.Sub(l.made)}
+		s = &share[T]{id: it.ID, key: k, since: time.Since(l.made)}
 		k.waiting = append(k.waiting, s)
 		k.byID[it.ID] = s
 		k.live++
 		l.enterRingLocked(k)
 	}
-	k.hurry = k.hurry || it.Hurry
 	e.share = s
 	s.entries = append(s.entries, e)
 }
@@ -138,52 +147,75 @@ func (s *share[T]) drop(e *entry[T]) {
 	}
 }
 
-// putBackLocked makes shares wait again, ahead of those that came later. A share whose id has
-// come to wait anew in the meantime joins it.
-func (l *Lane[T]) putBackLocked(k *keyed[T], shares []*share[T]) {
-	front := make([]*share[T], 0, len(shares)+len(k.waiting))
+// putBackLocked makes shares wait again, ahead of those that came later, or behind all. A share whose
+// id has come to wait anew in the meantime joins it.
+func (l *Lane[T]) putBackLocked(k *keyed[T], shares []*share[T], behind bool) {
+	back := make([]*share[T], 0, len(shares)+len(k.waiting))
 	for _, s := range shares {
 		if len(s.entries) == 0 {
 			continue
 		}
-		if twin := k.byID[s.id]; twin != nil {
+		if same := k.byID[s.id]; same != nil {
 			for _, e := range s.entries {
-				e.share = twin
+				e.share = same
 			}
-			twin.entries = append(twin.entries, s.entries...)
-			twin.since = s.since // it came first
+			same.entries = append(same.entries, s.entries...)
+			same.since = s.since // it came first
 			continue
 		}
 		s.place = inWaiting
 		k.byID[s.id] = s
 		k.live++
-		front = append(front, s)
+		back = append(back, s)
 	}
-	k.waiting = append(front, k.waiting...)
+	if behind {
+		k.waiting = append(k.waiting, back...)
+	} else {
+		k.waiting = append(back, k.waiting...)
+	}
 	if k.live > 0 {
 		l.enterRingLocked(k)
 	}
 }
 
-// dropEmptyPieces drops the pieces at the head of which everything was withdrawn.
-func (k *keyed[T]) dropEmptyPieces() {
-	for len(k.pieces) > 0 {
-		b := k.pieces[0]
+// dropEmptyLocked drops the batches of a key of which everything was withdrawn.
+func (l *Lane[T]) dropEmptyLocked(k *keyed[T]) {
+	isEmpty := func(b *batch[T]) bool {
 		b.shares = slices.DeleteFunc(b.shares, func(s *share[T]) bool { return len(s.entries) == 0 })
-		if len(b.shares) > 0 {
-			return
+		if len(b.shares) == 0 {
+			l.overLocked(b)
 		}
+		return len(b.shares) == 0
+	}
+	for len(k.pieces) > 0 && isEmpty(k.pieces[0]) {
 		k.pieces[0] = nil
 		k.pieces = k.pieces[1:]
 	}
+	var left []*batch[T]
+	for _, b := range k.failed {
+		if !isEmpty(b) {
+			left = append(left, b)
+		}
+	}
+	k.failed = left
 }
 
-// cut takes the next request's shares, up to most of them. There are some.
-func (k *keyed[T]) cut(most int) *batch[T] {
+// cut takes the next request's shares, up to most of them. There are some. What has failed is run in
+// turn with what waits; as a probe it comes last, and least what failed often.
+func (k *keyed[T]) cut(most int, probe bool, made time.Time) *batch[T] {
 	if len(k.pieces) > 0 {
 		b := k.pieces[0]
 		k.pieces[0] = nil
 		k.pieces = k.pieces[1:]
+		return b
+	}
+	if len(k.failed) > 0 && (k.live == 0 || !probe && k.turnOfFailed(made)) {
+		i := 0
+		if probe {
+			i = k.leastFailed()
+		}
+		b := k.failed[i]
+		k.failed = slices.Delete(k.failed, i, i+1)
 		return b
 	}
 	b := &batch[T]{key: k, shares: make([]*share[T], 0, min(most, k.live))}
@@ -202,8 +234,36 @@ func (k *keyed[T]) cut(most int) *batch[T] {
 	}
 	clear(k.waiting[:taken])
 	k.waiting = k.waiting[taken:]
-	k.hurry = k.hurry && k.live > 0
 	return b
+}
+
+// turnOfFailed says whether the first of what has failed came to wait before what waits.
+func (k *keyed[T]) turnOfFailed(made time.Time) bool {
+	for _, s := range k.waiting {
+		if len(s.entries) > 0 {
+			return k.failed[0].until.Before(made.Add(s.since))
+		}
+	}
+	return true
+}
+
+// eachBatch visits the batches that are to be run as they are and do not back off.
+func (k *keyed[T]) eachBatch(visit func(*batch[T])) {
+	for _, b := range k.pieces {
+		visit(b)
+	}
+	for _, b := range k.failed {
+		visit(b)
+	}
+}
+
+// eachShares visits what waits with a batch: its shares and those of its trial.
+func (b *batch[T]) eachShares(visit func([]*share[T])) {
+	visit(b.shares)
+	if b.trial != nil {
+		visit(b.trial.picks)
+		visit(b.trial.rest)
+	}
 }
 
 func (l *Lane[T]) enterRingLocked(k *keyed[T]) {
@@ -216,7 +276,7 @@ func (l *Lane[T]) enterRingLocked(k *keyed[T]) {
 
 // forgetLocked drops a key that nothing waits under, backs off or is under way.
 func (l *Lane[T]) forgetLocked(k *keyed[T]) {
-	if k.live > 0 || len(k.pieces) > 0 {
+	if k.live > 0 || len(k.pieces) > 0 || len(k.failed) > 0 {
 		return
 	}
 	k.waiting = nil

@@ -8,13 +8,12 @@
 // A key is free, claimed, or ended. A claim is held under a lease by the [Token] that Claim
 // returned; Progress, Renew, Release and Complete are refused with [ErrFenced] unless
 // their token is that of the newest claim of its key and that key has not ended. A lease that
-// has run out is lost only when somebody else claims the key: until then its token goes on
-// holding, and Renew makes the lease whole again. Release ends the
-// claim for good.
+// has run out is lost only when somebody else claims the key: until then its token remains
+// valid, and Renew makes the lease whole again. Release ends the claim for good.
 //
 // An ended key never changes again until it is forgotten, [Retention] after it ended. What was
 // stored by Claim (the first one), Progress and Complete is on disk, or in the service,
-// before the call returns. Calls that fail with any other error than ErrFenced may or may not
+// before the call returns. Calls that fail because the store is unavailable may or may not
 // have taken effect, and may be repeated: repeating one that took effect is harmless. That goes
 // for Claim too: a ledger knows its own claim again whose answer never reached its caller, and
 // does not hold off the caller for a lease.
@@ -32,12 +31,25 @@ import (
 // Retention is how long an ended command is remembered by default.
 const Retention = 30 * 24 * time.Hour
 
-// ErrUnreadable says that what the store holds under one key cannot be read, by this version
-// of the program at least. It says nothing about other keys.
-var ErrUnreadable = errors.New("ledger: the record cannot be read")
+// KeyBytes is the length of a deployment's key.
+const KeyBytes = 32
 
-// ErrFenced says that the token's claim is not its key's newest, or that the key has ended.
-var ErrFenced = errors.New("ledger: the claim was lost to another worker")
+// The errors of a ledger are a closed set: these three, which are one record's own, and any other,
+// which says that the store is unavailable. Only for that one is there anything to wait for.
+var (
+	// ErrFenced says that the token's claim is not its key's newest, or that the key has ended.
+	ErrFenced = errors.New("ledger: the claim was lost to another worker")
+	// ErrRejected says that this record can never be stored, whoever tries.
+	ErrRejected = errors.New("ledger: the record is not one that can be stored")
+	// ErrUnreadable says that what the store holds under one key cannot be read, by this version
+	// of the program at least.
+	ErrUnreadable = errors.New("ledger: the record cannot be read")
+)
+
+// IsOfRecord reports whether an error is one record's own: it says nothing about the store.
+func IsOfRecord(err error) bool {
+	return errors.Is(err, ErrFenced) || errors.Is(err, ErrRejected) || errors.Is(err, ErrUnreadable)
+}
 
 // Fingerprint is SHA-256 over what a command does; see worker/command.
 type Fingerprint [32]byte
@@ -54,10 +66,6 @@ type Entry struct {
 	Fingerprint Fingerprint
 	Campaign    string   // "" for none
 	Targets     []string // ids of its targets, for lookups
-	// Begun says that a cancelling call follows at once: the claim stores Progress{Begun: true}, and
-	// the caller need not. It counts only where nothing is resumed. In a Record it is always false:
-	// its Progress tells.
-	Begun bool
 }
 
 // State is what Claim found. The set is closed.
@@ -79,7 +87,7 @@ type Claim struct {
 	State    State
 	Token    Token     // when Claimed
 	Resumed  bool      // when Claimed: the key had been claimed before
-	Progress Progress  // when Claimed and Resumed; otherwise Begun of the Entry is all that is stored
+	Progress Progress  // when Claimed and Resumed
 	Outcome  []byte    // when Ended
 	Until    time.Time // when Held
 }
@@ -108,6 +116,11 @@ type TargetProgress struct {
 	Taken  bool   `json:"taken,omitzero"`  // AWS answered one with success
 	Unsure bool   `json:"unsure,omitzero"` // one was never answered, or with a 5xx
 	Pin    string `json:"pin,omitempty"`   // what was resolved (SWF's run id)
+	// CalledAt is when the last call that had an effect, or may have, was over; zero where that is not
+	// known, and once the target's end is.
+	CalledAt time.Time `json:"calledAt,omitzero"`
+	// Escalation says how far the stronger action has come; the refusal is its own then.
+	Escalation Escalation `json:"escalation,omitempty"`
 	// Refusal is the last final refusal: AWS's code and words, and the handlers.Class of it.
 	RefusalClass   int    `json:"refusalClass,omitzero"`
 	RefusalCode    string `json:"refusalCode,omitempty"`
@@ -120,7 +133,18 @@ type TargetProgress struct {
 	Message   string `json:"message,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
 	ByRead    bool   `json:"byRead,omitzero"` // it was read from the target's state
+	// Prediction is a dry run's.
+	Prediction string `json:"prediction,omitempty"`
 }
+
+// Escalation is how far the stronger action has come for a target. The set is closed; "" says that it was not taken.
+type Escalation string
+
+// The escalations.
+const (
+	EscalationBegun    Escalation = "begun"    // a call was made, or was about to be
+	EscalationAnswered Escalation = "answered" // AWS has answered one
+)
 
 // Attempts counts the AWS calls made for a command.
 type Attempts struct {
@@ -160,12 +184,18 @@ type Ledger interface {
 	// Complete stores the outcome and ends the key. A repeated Complete with the token that
 	// ended the key and the same outcome returns nil.
 	Complete(ctx context.Context, t Token, outcome []byte) error
+	// DeploymentKey returns 32 random bytes that everyone who uses this store has alike: made by the
+	// first who asks, and never changed.
+	DeploymentKey(ctx context.Context) ([]byte, error)
 	// ByCampaign calls yield with each command of a campaign until it returns false, in no
 	// particular order. No command is of the campaign "". A ledger that several workers share
 	// may miss what was claimed moments ago.
 	ByCampaign(ctx context.Context, campaign string, yield func(Record) bool) error
 	// ByTarget does the same for the commands that name a target id.
 	ByTarget(ctx context.Context, target string, yield func(Record) bool) error
+	// Ended returns those commands among keys that have ended, in no particular order. Records that
+	// cannot be read are left out, and make the error an ErrUnreadable, beside the others.
+	Ended(ctx context.Context, keys ...string) ([]Record, error)
 	// Close waits for the calls under way and releases what the ledger holds.
 	Close() error
 }

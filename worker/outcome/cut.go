@@ -20,8 +20,8 @@ const maxText = 1024
 
 // cut writes an event that is too large, in the first of these ways that fits: with messages
 // (the command's, the targets', the first and last error) cut at one of the bounds; with as
-// many targets as there is room for, from the first on, the rest counted in TargetsOmitted;
-// with no targets and every other text cut at maxText. The event's own counts stay whole.
+// many targets as fit, from the first on, the rest counted in TargetsOmitted;
+// with no targets and every other text cut at maxText. The event's own counts remain whole.
 // A text is cut at its end, between characters, and says how long it was.
 func cut(e *Event) ([]byte, error) {
 	whole := e.Data
@@ -67,7 +67,7 @@ func shortenTexts(e *Event, bound int) {
 	d := &e.Data
 	d.Action = handlers.Action(shorten(string(d.Action), bound))
 	for _, text := range []*string{
-		&e.Source, &e.Subject, &d.CommandID, &d.Code, &d.Account, &d.Region, &d.Reason, &d.RequestedBy,
+		&e.Source, &e.Subject, &d.CommandID, &d.MessageID, &d.Code, &d.Account, &d.Region, &d.Reason, &d.RequestedBy,
 		&d.Sender, &d.Campaign, &d.Worker,
 	} {
 		*text = shorten(*text, bound)

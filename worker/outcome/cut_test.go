@@ -53,14 +53,14 @@ func TestTargetsAreOmittedFromTheEnd(t *testing.T) {
 	}
 	for i, target := range got.Targets {
 		if target.ID != d.Targets[i].ID {
-			t.Fatalf("target %d is %s, want %s: the first ones stay", i, target.ID, d.Targets[i].ID)
+			t.Fatalf("target %d is %s, want %s: the first ones remain", i, target.ID, d.Targets[i].ID)
 		}
 	}
 	if got.Counts[handlers.Failed] != 5000 {
 		t.Errorf("counts %v, want all 5000", got.Counts)
 	}
-	if room := outcome.MaxBytes - len(text); room > 512 {
-		t.Errorf("%d bytes are left: another target would have fit", room)
+	if left := outcome.MaxBytes - len(text); left > 512 {
+		t.Errorf("%d bytes are left: another target would have fit", left)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestCutsFallBetweenCharacters(t *testing.T) {
 }
 
 func TestASmallEventIsNotCut(t *testing.T) {
-	d := steps(20, strings.Repeat("x", 5000)) // longer than the first bound, but there is room
+	d := steps(20, strings.Repeat("x", 5000)) // longer than the first bound, but there is space
 	if got := parse(t, encode(t, d)).Data; !reflect.DeepEqual(got, d) {
 		t.Error("an event that fits was changed")
 	}

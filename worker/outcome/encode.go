@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
 // MaxBytes is the largest event: 200 KiB, so that it fits SNS's 256 KiB with its attributes
 // and whatever a subscription wraps around it.
 const MaxBytes = 200 * 1024
+
+// maxParameters is the longest JSON of parameters that an event holds: 16 KiB.
+const maxParameters = 16 * 1024
 
 // Type is the CloudEvents type of an outcome.
 const Type = "io.rescind.outcome.v1"
@@ -72,29 +76,21 @@ func newEvent(name, id string, d *Data) *Event {
 	if own.ConfirmedBy == "" {
 		own.ConfirmedBy = ConfirmedByNone
 	}
+	if len(own.Parameters) > maxParameters {
+		own.Parameters, own.ParametersOmitted = nil, true
+	}
 	own.EnqueuedAt, own.ReceivedAt, own.FinishedAt = d.EnqueuedAt.UTC(), d.ReceivedAt.UTC(), d.FinishedAt.UTC()
 	return e
 }
 
-// write is the event's JSON: the members of Event and Data in their order, as package json would
-// write them with its counts sorted; see write.go.
+// write is the event's JSON. It may hold U+FFFE and U+FFFF as they are; SNS and SQS messages may not.
+// They stand only inside of strings, where their escapes mean the same.
 func write(e *Event) ([]byte, error) {
-	w := writer{text: make([]byte, 0, 1024+256*len(e.Data.Targets))}
-	w.event(e)
-	if w.err != nil {
-		return nil, w.err
-	}
-	text := w.text
-	if bytes.Contains(text, noncharacters) {
-		text = bytes.ReplaceAll(text, []byte("\uFFFE"), []byte(`\ufffe`))
-		text = bytes.ReplaceAll(text, []byte("\uFFFF"), []byte(`\uffff`))
-	}
-	return text, nil
+	text, err := json.Marshal(e, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	text = bytes.ReplaceAll(text, []byte("\uFFFE"), []byte(`\ufffe`))
+	text = bytes.ReplaceAll(text, []byte("\uFFFF"), []byte(`\uffff`))
+	return text, err
 }
-
-// noncharacters is what U+FFFE and U+FFFF begin with in UTF-8. JSON may hold them as they are, SNS and SQS
-// messages may not. They stand only inside of strings, where their escapes mean the same.
-var noncharacters = []byte("\xEF\xBF")
 
 // maxError is how many bytes of what the decoder says an error has: it cites the text.
 const maxError = 512

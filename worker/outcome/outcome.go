@@ -2,7 +2,7 @@
 // It owns the event's form, its id and its bound in bytes; it knows no ledger, no topic and no
 // clock, and takes every time and name from its caller.
 //
-// A value travels like this. The road gathers [Target]s; [Of] says what they come to as a
+// A value travels like this. The pipeline gathers [Target]s; [Of] says what they come to as a
 // whole; [Encode] writes the [Data] as a CloudEvent (encode.go), cut where it is too large
 // (cut.go). The bytes are stored in the ledger and published, again and again if need be;
 // [Attributes] are what subscribers filter by. [Parse] is for those who read them.
@@ -11,6 +11,8 @@ package outcome
 import (
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/handlers"
 )
@@ -33,16 +35,22 @@ const (
 )
 
 // Data is what became of one command. Empty texts and zero times are left out of the JSON,
-// false and zero numbers are not, save TargetsOmitted.
+// false and zero numbers are not, save ParametersOmitted and TargetsOmitted.
 type Data struct {
-	CommandID string           `json:"commandId,omitempty"`
-	Action    handlers.Action  `json:"action,omitempty"`
-	Status    handlers.Status  `json:"status"`
-	Verdict   handlers.Verdict `json:"verdict"`
+	CommandID string `json:"commandId,omitempty"`
+	// MessageID is SQS's id of the message that brought the command, the first one where it was deferred.
+	MessageID string          `json:"messageId,omitempty"`
+	Action    handlers.Action `json:"action,omitempty"`
+	// Parameters are those of the command as sent, so that the outcome names its target and can be sent
+	// again. Encode leaves them out, and sets ParametersOmitted, where they are longer than 16 KiB.
+	Parameters        jsontext.Value   `json:"parameters,omitempty"`
+	ParametersOmitted bool             `json:"parametersOmitted,omitzero"`
+	Status            handlers.Status  `json:"status"`
+	Verdict           handlers.Verdict `json:"verdict"`
 	// Counts is the number of targets by status, the omitted ones included.
 	Counts  map[handlers.Status]int `json:"counts"`
 	Targets []Target                `json:"targets"`
-	// TargetsOmitted is how many targets Encode left off the end for want of room.
+	// TargetsOmitted is how many targets Encode left off the end for want of space.
 	TargetsOmitted int `json:"targetsOmitted,omitzero"`
 	// Code and Message are the command's own, where it did not come to calls: one of the Codes
 	// above, or a guard's.
@@ -77,15 +85,17 @@ type Data struct {
 }
 
 // Target is what became of one target. Before and After are AWS's states, where known; Code
-// and Message AWS's refusal, or ours.
+// and Message AWS's refusal, or ours. Of a dry run, Prediction is the status that the real command would most
+// likely have; where that cannot be known it is left out, and Message says why.
 type Target struct {
-	ID        string          `json:"id"`
-	Status    handlers.Status `json:"status"`
-	Before    string          `json:"before,omitempty"`
-	After     string          `json:"after,omitempty"`
-	Code      string          `json:"code,omitempty"`
-	Message   string          `json:"message,omitempty"`
-	RequestID string          `json:"requestId,omitempty"`
+	ID         string          `json:"id"`
+	Status     handlers.Status `json:"status"`
+	Before     string          `json:"before,omitempty"`
+	After      string          `json:"after,omitempty"`
+	Prediction handlers.Status `json:"prediction,omitempty"`
+	Code       string          `json:"code,omitempty"`
+	Message    string          `json:"message,omitempty"`
+	RequestID  string          `json:"requestId,omitempty"`
 	// Verdict overrules the status's own, for a target that policy and not AWS denied:
 	// handlers.NotRun. It is no part of the JSON, where the command's verdict counts it.
 	Verdict handlers.Verdict `json:"-"`
@@ -133,10 +143,7 @@ func Attributes(d *Data) map[string]string {
 		{"campaign", d.Campaign}, {"account", d.Account}, {"region", d.Region},
 	} {
 		if a.value != "" {
-			if !isPlain(a.value) {
-				a.value = strings.Map(sendable, a.value)
-			}
-			attributes[a.name] = a.value
+			attributes[a.name] = strings.Map(sendable, a.value)
 		}
 	}
 	return attributes

@@ -2,6 +2,10 @@ package outcome
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,26 +29,28 @@ const unsaid = "Outcomes also keep these rules, which this schema does not say. 
 // it. Members that it does not name are allowed, as newer workers may write them. It is ASCII,
 // indented, and always the same bytes.
 func Schema() []byte {
-	text, err := json.Marshal(keywords{
-		"$schema":     "https://json-schema.org/draft/2020-12/schema",
-		"$comment":    unsaid,
-		"title":       "Rescind outcome",
-		"description": "What became of one command: a CloudEvents 1.0 event in structured JSON, the body of a message on the results topic.",
-		"type":        "object",
-		"properties": keywords{
-			"specversion":     keywords{"const": "1.0"},
-			"id":              matching(`^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`),
-			"source":          matching(`^/rescind/`),
-			"type":            keywords{"const": Type},
-			"subject":         texts(),
-			"time":            times(),
-			"datacontenttype": keywords{"const": "application/json"},
-			"traceparent":     matching(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`),
-			"data":            dataSchema(),
+	s := objectOf(reflect.TypeFor[Event](), keywords{
+		"specversion":     keywords{"const": "1.0"},
+		"id":              matching(`^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`),
+		"source":          matching(`^/rescind/`),
+		"type":            keywords{"const": Type},
+		"datacontenttype": keywords{"const": "application/json"},
+		"traceparent":     matching(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`),
+		"data":            dataSchema(),
+	})
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["$comment"] = unsaid
+	s["title"] = "Rescind outcome"
+	s["description"] = "What became of one command: a CloudEvents 1.0 event in structured JSON, the body of a message on the results topic."
+	s["$defs"] = keywords{"target": objectOf(reflect.TypeFor[Target](), keywords{
+		"status": keywords{"enum": targetStatuses()},
+		"before": described("AWS's state before the call, where it is known; of a dry run the one that was read."),
+		"prediction": keywords{
+			"description": "Of a dry run: the status that the real command would most likely have. Left out where that cannot be known; the message says why.",
+			"enum":        predictions(),
 		},
-		"required": []string{"specversion", "id", "source", "type", "datacontenttype", "data"},
-		"$defs":    keywords{"target": targetSchema()},
-	}, json.Deterministic(true), jsontext.WithIndent("  "))
+	})}
+	text, err := json.Marshal(s, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil { // not met: texts and numbers alone
 		panic(fmt.Sprintf("outcome: writing the schema: %v", err))
 	}
@@ -53,89 +59,100 @@ func Schema() []byte {
 
 func dataSchema() keywords {
 	counts := keywords{}
-	var verdicts []keywords
-	for _, s := range handlers.Statuses() {
+	for _, s := range targetStatuses() {
 		counts[string(s)] = keywords{"type": "integer", "minimum": 1}
-		// Policy's denial is no run, AWS's is no stop; of several targets it is the worst.
-		allowed := []handlers.Verdict{s.Verdict()}
-		switch s {
-		case handlers.Denied:
-			allowed = append(allowed, handlers.NotRun)
-		case handlers.Partial:
-			allowed = []handlers.Verdict{handlers.Stopped, handlers.Pending, handlers.NotStopped, handlers.NotRun}
-		case handlers.Cancelled, handlers.AlreadyCancelled, handlers.AlreadyEnded, handlers.Accepted, handlers.NotCancellable,
-			handlers.NotFound, handlers.Conflict, handlers.Failed, handlers.Invalid, handlers.Expired, handlers.Aborted, handlers.DryRun:
-		}
-		verdicts = append(verdicts, keywords{"properties": keywords{"status": keywords{"const": s}, "verdict": keywords{"enum": allowed}}})
 	}
-	delete(counts, string(handlers.Partial)) // no target's status
-	return keywords{
-		"type": "object",
-		"properties": keywords{
-			"commandId":      texts(),
-			"action":         texts(),
-			"status":         keywords{"enum": handlers.Statuses()},
-			"verdict":        texts(),
-			"counts":         keywords{"type": "object", "description": "The number of targets by status.", "properties": counts, "additionalProperties": false},
-			"targets":        keywords{"type": "array", "items": keywords{"$ref": "#/$defs/target"}},
-			"targetsOmitted": keywords{"type": "integer", "minimum": 1},
-			"code":           texts(),
-			"message":        texts(),
-			"account":        texts(),
-			"region":         texts(),
-			"reason":         texts(),
-			"requestedBy":    texts(),
-			"sender":         texts(),
-			"campaign":       texts(),
-			"dryRun":         keywords{"type": "boolean"},
-			"resumed":        keywords{"type": "boolean"},
-			"escalated":      keywords{"type": "boolean"},
-			"confirmedBy":    keywords{"enum": []Confirmation{ConfirmedByNone, ConfirmedByPoll, ConfirmedByEvent}},
-			"attempts":       attemptsSchema(),
-			"enqueuedAt":     times(),
-			"receivedAt":     times(),
-			"finishedAt":     times(),
-			"worker":         texts(),
-		},
-		"required": []string{"status", "verdict", "counts", "targets", "dryRun", "resumed", "escalated", "confirmedBy", "attempts"},
-		"oneOf":    verdicts,
-	}
+	s := objectOf(reflect.TypeFor[Data](), keywords{
+		"parameters":  keywords{"type": "object", "description": "As sent."},
+		"status":      keywords{"enum": handlers.Statuses()},
+		"verdict":     texts(),
+		"counts":      keywords{"type": "object", "description": "The number of targets by status.", "properties": counts, "additionalProperties": false},
+		"targets":     keywords{"type": "array", "items": keywords{"$ref": "#/$defs/target"}},
+		"confirmedBy": keywords{"enum": []Confirmation{ConfirmedByNone, ConfirmedByPoll, ConfirmedByEvent}},
+		"attempts":    objectOf(reflect.TypeFor[Attempts](), nil),
+	})
+	s["oneOf"] = verdicts()
+	return s
 }
 
-func targetSchema() keywords {
-	var statuses []handlers.Status
+// targetStatuses are those that a target can have.
+func targetStatuses() []handlers.Status {
+	return slices.DeleteFunc(handlers.Statuses(), func(s handlers.Status) bool { return s == handlers.Partial })
+}
+
+// predictions are those that a real command's target has where it is run.
+func predictions() []handlers.Status {
+	return slices.DeleteFunc(targetStatuses(), func(s handlers.Status) bool { return s.Verdict() == handlers.NotRun })
+}
+
+// verdicts are the pairs of a command's status and verdict. Policy's denial is no run, AWS's is no stop; of
+// several targets it is the worst.
+func verdicts() []keywords {
+	var pairs []keywords
 	for _, s := range handlers.Statuses() {
-		if s != handlers.Partial {
-			statuses = append(statuses, s)
+		allowed := []handlers.Verdict{s.Verdict()}
+		if s == handlers.Denied {
+			allowed = append(allowed, handlers.NotRun)
 		}
+		if s == handlers.Partial {
+			allowed = []handlers.Verdict{handlers.Stopped, handlers.Pending, handlers.NotStopped, handlers.NotRun}
+		}
+		pairs = append(pairs, keywords{"properties": keywords{"status": keywords{"const": s}, "verdict": keywords{"enum": allowed}}})
 	}
-	return keywords{
-		"type": "object",
-		"properties": keywords{
-			"id": keywords{"type": "string"}, "status": keywords{"enum": statuses}, "before": texts(), "after": texts(),
-			"code": texts(), "message": texts(), "requestId": texts(),
-		},
-		"required": []string{"id", "status"},
-	}
+	return pairs
 }
 
-func attemptsSchema() keywords {
-	count := keywords{"type": "integer", "minimum": 0}
-	return keywords{
-		"type":       "object",
-		"properties": keywords{"calls": count, "throttled": count, "unavailable": count, "firstError": texts(), "lastError": texts()},
-		"required":   []string{"calls", "throttled", "unavailable"},
+// objectOf is the schema of a struct as package json writes it: by the types and tags of its fields, save those
+// that are given. A field without an option is always there.
+func objectOf(t reflect.Type, given keywords) keywords {
+	properties, required := keywords{}, []string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		if option == "" {
+			required = append(required, name)
+		}
+		if properties[name] = given[name]; given[name] == nil {
+			properties[name] = valueOf(f.Type, option != "")
+		}
 	}
+	return keywords{"type": "object", "properties": properties, "required": required}
+}
+
+// valueOf is the schema of a text, time, number or boolean. One that may be left out is so where it would be
+// empty, zero or false.
+func valueOf(t reflect.Type, optional bool) keywords {
+	switch {
+	case t == reflect.TypeFor[time.Time](): // in UTC
+		o := matching(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z$`)
+		o["format"] = "date-time"
+		return o
+	case t.Kind() == reflect.Bool && optional:
+		return keywords{"const": true}
+	case t.Kind() == reflect.Bool:
+		return keywords{"type": "boolean"}
+	case t.Kind() == reflect.Int && optional:
+		return keywords{"type": "integer", "minimum": 1}
+	case t.Kind() == reflect.Int:
+		return keywords{"type": "integer", "minimum": 0}
+	case t.Kind() == reflect.String && optional:
+		return texts()
+	case t.Kind() == reflect.String:
+		return keywords{"type": "string"}
+	}
+	panic("outcome: the schema has no word for a " + t.String())
+}
+
+func described(text string) keywords {
+	s := texts()
+	s["description"] = text
+	return s
 }
 
 // texts are left out where they would be empty.
 func texts() keywords { return keywords{"type": "string", "minLength": 1} }
 
 func matching(pattern string) keywords { return keywords{"type": "string", "pattern": pattern} }
-
-// times are RFC 3339's, in UTC.
-func times() keywords {
-	o := matching(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z$`)
-	o["format"] = "date-time"
-	return o
-}

@@ -41,11 +41,23 @@ func validate(t *testing.T, s *jsonschema.Schema, event []byte) error {
 	return s.Validate(doc)
 }
 
+// dry is a dry run's outcome.
+func dry() outcome.Data {
+	d := whole()
+	d.DryRun, d.Targets = true, []outcome.Target{
+		{ID: "s-1", Status: handlers.DryRun, Before: "PENDING", Prediction: handlers.Accepted},
+		{ID: "s-2", Status: handlers.DryRun, Code: "NoPrediction", Message: "not documented"},
+	}
+	d.Status, d.Verdict, d.Counts = outcome.Of(d.Targets)
+	return d
+}
+
 // TestSchemaTakesWhatEncodeWrites: every status, alone and among others, cut and uncut.
 func TestSchemaTakesWhatEncodeWrites(t *testing.T) {
 	s := compile(t)
 	events := []outcome.Data{
 		whole(),
+		dry(),
 		{Status: handlers.Invalid, Verdict: handlers.NotRun, Code: outcome.CodeInvalid, Message: "body must not be empty"},
 		{Status: handlers.Failed, Verdict: handlers.NotStopped, Code: outcome.CodeInternal, Message: "panic"},
 		{Status: handlers.Invalid, Verdict: handlers.NotRun, Campaign: strings.Repeat("\x00", outcome.MaxBytes)},
@@ -109,6 +121,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"a target without status":  func(_, _, g map[string]any) { delete(g, "status") },
 		"a target without id":      func(_, _, g map[string]any) { delete(g, "id") },
 		"a target that is partial": func(_, _, g map[string]any) { g["status"] = "partial" },
+		"a dry run foretold":       func(_, _, g map[string]any) { g["prediction"] = "dry_run" },
+		"nothing foretold":         func(_, _, g map[string]any) { g["prediction"] = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e map[string]any

@@ -1,87 +1,29 @@
 package queue
 
 import (
-	"container/heap"
 	"errors"
 	"time"
-
-	"go.uber.org/zap"
 )
 
-// dueHeap orders leases by when they are to be extended: one timer serves all of them.
-type dueHeap []*Lease
+const (
+	// looks is how often in the time of a lease all leases are looked at. Those that are due by then
+	// share requests.
+	looks = 10
+	// leaseMax is the longest that a lease is extended: SQS ends every lease 12 h after receipt.
+	leaseMax = 11 * time.Hour
+)
 
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].next.Before(h[j].next) }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-// Push and Pop are for container/heap.
-func (h *dueHeap) Push(x any) {
-	l := x.(*Lease)
-	l.index = len(*h)
-	*h = append(*h, l)
-}
-
-func (h *dueHeap) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	l.index = -1
-	return l
-}
-
-// planLocked sets when a lease is to be extended. One that is being settled is not, so that the
-// lease's end bounds how long settling is tried; one whose extension is under way is planned
-// when that is answered.
-func (s *Subscriber) planLocked(l *Lease, at time.Time) {
-	if l.settling != 0 || l.extending != nil {
-		return
-	}
-	l.next = at
-	if l.index >= 0 {
-		heap.Fix(&s.due, l.index)
-	} else {
-		heap.Push(&s.due, l)
-	}
-	if l.index == 0 {
-		select {
-		case s.sooner <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (s *Subscriber) unplanLocked(l *Lease) {
-	if l.index >= 0 {
-		heap.Remove(&s.due, l.index)
-	}
-}
-
-// extend keeps every held lease alive, until the hard stop.
+// extend extends leases, until the hard stop.
 func (s *Subscriber) extend() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	ticker := time.NewTicker(s.o.Lease / looks)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-timer.C:
-		case <-s.sooner:
+		case <-ticker.C:
 		case <-s.hard:
 			return
 		}
-		now := time.Now()
-		s.mu.Lock()
-		extensions := s.takeDueLocked(now)
-		if len(s.due) > 0 {
-			timer.Reset(s.due[0].next.Sub(now))
-		} else {
-			timer.Stop()
-		}
-		s.mu.Unlock()
-		for _, e := range extensions {
+		for _, e := range s.due(time.Now()) {
 			e.lease.sub.requests.visibilities.Go(e.visibility, func(err error) { s.extended(e, err) })
 		}
 	}
@@ -93,71 +35,42 @@ type extension struct {
 	asked time.Time
 }
 
-// takeDueLocked takes what is due. When one lease is, those that come due within a tenth of the
-// lease go along: it costs an extension a little early, and fills requests that would
-// otherwise carry one message each.
-func (s *Subscriber) takeDueLocked(now time.Time) []extension {
-	if len(s.due) == 0 || s.due[0].next.After(now) {
-		return nil
-	}
-	var list []extension
-	horizon := now.Add(s.o.Lease / 10)
-	for len(s.due) > 0 && !s.due[0].next.After(horizon) {
-		l := heap.Pop(&s.due).(*Lease)
-		left := l.since.Add(s.o.MaxHold).Sub(now)
+// due lists the extensions to ask for: of leases with half of their time left. A message that is
+// being settled has none, so that the end of its lease bounds for how long settling is tried.
+func (s *Subscriber) due(now time.Time) (list []extension) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.window.leases {
+		end := l.since.Add(leaseMax)
+		left := end.Sub(now).Truncate(time.Second)
 		switch {
-		case !now.Before(l.until) && left >= time.Second:
-			s.loseLocked(l, ErrLeaseOver)
-		case left < time.Second:
-			s.loseLocked(l, ErrHeldTooLong)
-		default:
+		case l.settling != undecided || l.extending != nil || l.lost != nil:
+		case left <= 0:
+			s.loseLocked(l, errTooLong)
+		case !now.Before(l.until):
+			s.loseLocked(l, errLeaseOver)
+		case l.until.Sub(now) <= s.o.Lease/2 && l.until.Before(end.Add(-time.Second)):
 			l.extending = make(chan struct{})
-			v := visibility{receipt: l.receipt, timeout: min(s.o.Lease, left.Truncate(time.Second))}
-			list = append(list, extension{l, v, now})
+			list = append(list, extension{l, visibility{l.receipt, min(s.o.Lease, left)}, now})
 		}
 	}
 	return list
 }
 
-// extended takes the answer to an extension.
+// extended takes the answer to an extension. One that failed is asked for again at the next look: a
+// missing permission or queue may be mended meanwhile.
 func (s *Subscriber) extended(e extension, err error) {
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := e.lease
 	close(l.extending)
 	l.extending = nil
-	fault := judge(err)
-	if e.receipt != l.receipt {
-		// Received again meanwhile: what SQS says of the old handle no longer matters.
-		s.planLocked(l, l.since.Add(s.o.Lease/2))
-		return
-	}
-	switch fault {
-	case none:
-		s.stats.extended.Add(1)
+	switch {
+	case e.receipt != l.receipt: // received again meanwhile: this is about the older lease
+	case err == nil:
+		s.stats.Extended++
 		l.until = e.asked.Add(e.timeout)
-		next := e.asked.Add(e.timeout / 2)
-		if e.timeout < s.o.Lease {
-			next = l.until // held for as long as may be: the next look lets it go
-		}
-		s.planLocked(l, next)
-	case handleRefused:
-		s.loseLocked(l, errors.Join(ErrHandleRefused, err))
-	case refused, again:
-		// A refusal of another kind (permissions, a deleted queue) may be mended, and costs
-		// no more than the lease.
-		s.planLocked(l, now.Add(fullJitter(settleBackoff, settleBackoffMax, 3)))
+	case errors.Is(err, errHandleRefused):
+		s.loseLocked(l, err)
 	}
-}
-
-// loseLocked marks a lease as lost, once.
-func (s *Subscriber) loseLocked(l *Lease, why error) {
-	if l.lost != nil {
-		return
-	}
-	l.lost = why
-	s.stats.lost.Add(1)
-	s.log.Warn("lease lost; the message will come again", zap.Error(why), zap.String("queue", l.QueueURL),
-		zap.String("message", l.MessageID), zap.Duration("held", time.Since(l.since)))
 }

@@ -3,11 +3,10 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -16,29 +15,38 @@ import (
 
 // Attributes is what the worker must know of a queue.
 type Attributes struct {
-	ARN               string
-	FIFO              bool
-	VisibilityTimeout time.Duration
-	Retention         time.Duration
+	ARN  string
+	FIFO bool
+	// MaxMessageBytes is the largest message that the queue takes (MaximumMessageSize).
+	MaxMessageBytes int
 	// MaxReceiveCount and DeadLetterARN are the redrive policy; 0 and "" where there is none.
 	MaxReceiveCount int
 	DeadLetterARN   string
 }
 
-// Inspect reads a queue's attributes. What it finds stands on the leases of messages received
-// from that queue afterwards.
+// errNotAnswered says that an answer has nothing of what was asked for: a proxy may have given it.
+var errNotAnswered = errors.New("the answer is empty: is it SQS that answers?")
+
+// Inspect reads a queue's attributes. Leases of messages that are received from that queue afterwards
+// know its limits.
 func (s *Subscriber) Inspect(ctx context.Context, queueURL string) (Attributes, error) {
-	values, err := s.attributes(ctx, queueURL, types.QueueAttributeNameAll)
+	out, err := s.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl:       aws.String(queueURL),
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err == nil && len(out.Attributes) == 0 {
+		err = errNotAnswered
+	}
 	if err != nil {
-		return Attributes{}, err
+		return Attributes{}, fmt.Errorf("reading attributes of %s: %w", queueURL, err)
 	}
+	value := func(name types.QueueAttributeName) string { return out.Attributes[string(name)] }
 	a := Attributes{
-		ARN:               values[string(types.QueueAttributeNameQueueArn)],
-		FIFO:              values[string(types.QueueAttributeNameFifoQueue)] == "true",
-		VisibilityTimeout: seconds(values[string(types.QueueAttributeNameVisibilityTimeout)]),
-		Retention:         seconds(values[string(types.QueueAttributeNameMessageRetentionPeriod)]),
+		ARN:             value(types.QueueAttributeNameQueueArn),
+		FIFO:            value(types.QueueAttributeNameFifoQueue) == "true",
+		MaxMessageBytes: int(wholeNumber(value(types.QueueAttributeNameMaximumMessageSize), messageMaxBytes)),
 	}
-	if policy := values[string(types.QueueAttributeNameRedrivePolicy)]; policy != "" {
+	if policy := value(types.QueueAttributeNameRedrivePolicy); policy != "" {
 		var redrive struct {
 			// SQS returns the number as it was set: with quotes or without.
 			MaxReceiveCount     json.Number `json:"maxReceiveCount"`
@@ -73,52 +81,13 @@ func (s *Subscriber) DeadLetterURL(ctx context.Context, arn string) (string, err
 		QueueName:              aws.String(parts[5]),
 		QueueOwnerAWSAccountId: aws.String(parts[4]),
 	})
+	if err == nil && aws.ToString(out.QueueUrl) == "" {
+		err = errNotAnswered
+	}
 	if err != nil {
 		return "", fmt.Errorf("finding queue %s: %w", arn, err)
 	}
-	return aws.ToString(out.QueueUrl), nil
-}
-
-// Backlog is how many messages a queue has, by SQS's own approximate count.
-type Backlog struct {
-	Visible int // waiting to be received
-	Held    int // received by somebody and not settled, or released for later
-	Delayed int // sent with a delay that is not over
-}
-
-// Backlog counts a queue's messages.
-func (s *Subscriber) Backlog(ctx context.Context, queueURL string) (Backlog, error) {
-	values, err := s.attributes(ctx, queueURL,
-		types.QueueAttributeNameApproximateNumberOfMessages,
-		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
-		types.QueueAttributeNameApproximateNumberOfMessagesDelayed)
-	if err != nil {
-		return Backlog{}, err
-	}
-	count := func(name types.QueueAttributeName) int {
-		return int(wholeNumber(values[string(name)], math.MaxInt))
-	}
-	return Backlog{
-		Visible: count(types.QueueAttributeNameApproximateNumberOfMessages),
-		Held:    count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
-		Delayed: count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
-	}, nil
-}
-
-func (s *Subscriber) attributes(ctx context.Context, queueURL string, names ...types.QueueAttributeName) (map[string]string, error) {
-	out, err := s.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl:       aws.String(queueURL),
-		AttributeNames: names,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading attributes of %s: %w", queueURL, err)
-	}
-	return out.Attributes, nil
-}
-
-// seconds reads a number of seconds; what is absent or no such number is zero.
-func seconds(text string) time.Duration {
-	return time.Duration(wholeNumber(text, int64(math.MaxInt64/time.Second))) * time.Second
+	return *out.QueueUrl, nil
 }
 
 // wholeNumber reads a number from 0 to most; what is absent or no such number is zero.

@@ -1,10 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -12,33 +12,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Why a lease is lost; see [Lease.Err].
+// Why a lease is lost.
 var (
-	// ErrHeldTooLong: the message was held for Options.MaxHold.
-	ErrHeldTooLong = errors.New("queue: message held for too long")
-	// ErrLeaseOver: the lease ran out before SQS could be reached.
-	ErrLeaseOver = errors.New("queue: lease ran out")
-	// ErrHandleRefused: SQS no longer takes the receipt handle.
-	ErrHandleRefused = errors.New("queue: receipt handle refused")
+	errTooLong       = errors.New("queue: message in flight for too long")
+	errLeaseOver     = errors.New("queue: lease ran out") // SQS could not be reached in time
+	errHandleRefused = errors.New("queue: receipt handle refused")
 )
 
-// Lease is one message held here: what SQS says of it, and how it is to be settled. The fields
-// are what was so when the message was handed out; they must not be changed. The methods are
-// safe for concurrent use.
+// Lease is one message in flight: what SQS says of it, and how it is to be settled. Where the message
+// is a deferred copy, MessageID, SentAt, SenderID and Attributes are those of the message that was
+// first sent. The fields do not change after the message was handed out, and must not be changed.
+// The methods are safe for concurrent use.
 type Lease struct {
 	MessageID string
 	QueueURL  string
-	// QueueARN and MaxReceives (the redrive policy's maxReceiveCount) are known once the
-	// queue was inspected, else "" and 0; MaxReceives is 0 also where there is no policy.
-	QueueARN    string
+	// MaxReceives is the redrive policy's maxReceiveCount; 0 where there is no policy, or the queue
+	// was not inspected.
 	MaxReceives int
-	// MovedFrom is the ARN of the queue that SQS moved the message from, where it was found in a
-	// dead-letter queue (Options.Strays), else "".
-	MovedFrom string
-	// ReceiveCount is how often SQS handed the message out, this time included. Approximate.
+	// ReceiveCount is how often SQS handed out this message, this time included, or this copy of it.
+	// Approximate.
 	ReceiveCount int
-	// SentAt and FirstReceivedAt are SQS's times; ReceivedAt is ours.
-	SentAt, FirstReceivedAt, ReceivedAt time.Time
+	// SentAt is SQS's time; ReceivedAt is ours.
+	SentAt, ReceivedAt time.Time
 	// SenderID is the principal that sent it: for an SNS subscription or an EventBridge rule,
 	// the service.
 	SenderID string
@@ -47,40 +42,23 @@ type Lease struct {
 	// Attributes are the message attributes, of every type.
 	Attributes map[string]types.MessageAttributeValue
 
-	s      *Subscriber
-	sub    *subscription
-	msg    *message.Message
-	cancel context.CancelFunc // ends the message's context
-	done   chan struct{}      // closed when the message is settled, or given up
-
-	recordMu sync.Mutex
-	record   settlement
+	id        string // SQS's, of the copy
+	before    int    // receives of the copies before this one
+	exhausted int
+	maxBytes  int // the queue's MaximumMessageSize
+	s         *Subscriber
+	sub       *subscription
+	msg       *message.Message
+	cancel    context.CancelFunc // ends the message's context
 
 	// Guarded by Subscriber.mu.
-	receipt   string
-	since     time.Time     // when the receipt handle was received
-	until     time.Time     // when SQS ends the lease, as far as we know
-	next      time.Time     // when to extend it
-	index     int           // in Subscriber.due; -1 when not there
-	extending chan struct{} // open while an extension is under way
+	record    settlement // what the handler recorded
 	settling  settlementKind
+	receipt   string        // the newest receipt handle
+	since     time.Time     // when it was received
+	until     time.Time     // when SQS ends the lease, as far as we know
+	extending chan struct{} // closed when the extension that is under way is answered; nil: none is
 	lost      error
-}
-
-// settlementKind is what is done with a message. The set is closed; zero is undecided.
-type settlementKind int
-
-const (
-	deleting settlementKind = iota + 1
-	releasing
-	burying
-)
-
-type settlement struct {
-	kind  settlementKind
-	after time.Duration // releasing
-	group any           // releasing; see PutOff
-	mark  *Mark         // burying
 }
 
 type leaseKey struct{}
@@ -95,83 +73,77 @@ func LeaseFrom(ctx context.Context) *Lease {
 // What is recorded last counts.
 func (l *Lease) Delete() { l.set(settlement{kind: deleting}) }
 
-// Release records that the message is to become visible again after a delay, in whole seconds
-// (rounded up), and within 12 h of its receipt, which is SQS's limit. Zero is at once.
-func (l *Lease) Release(after time.Duration) {
-	l.set(settlement{kind: releasing, after: max(after, 0)})
+// Defer records that the message is to come back after a delay, in whole seconds (rounded up) and 15
+// minutes at most. Zero is at once. See defer.go for when that takes a copy; with byCopy it always
+// does, as it should where many are deferred at once.
+func (l *Lease) Defer(after time.Duration, byCopy bool) {
+	l.set(settlement{kind: deferring, after: max(after, 0), byCopy: byCopy})
 }
 
-// PutOff records a release that Subscriber.Recall takes back for the group, any comparable value.
-func (l *Lease) PutOff(after time.Duration, group any) {
-	l.set(settlement{kind: releasing, after: max(after, 0), group: group})
-}
+// OnLastReceive reports whether SQS will move the message to its dead-letter queue in place of handing it
+// out once more. A queue that allows one receive has no other.
+func (l *Lease) OnLastReceive() bool { return l.MaxReceives > 1 && l.ReceiveCount >= l.MaxReceives }
 
-// Bury records that the message is to be sent to the dead-letter queue with a mark, and then
+// Exhausted is how often a copy of the message had come to its last receive before this one.
+func (l *Lease) Exhausted() int { return l.exhausted }
+
+// DeadLetter records that the message is to be sent to the dead-letter queue with a mark, and then
 // deleted. The mark's Sender, Attributes and Cut fields are filled here.
-func (l *Lease) Bury(mark Mark) { l.set(settlement{kind: burying, mark: &mark}) }
+func (l *Lease) DeadLetter(mark Mark) { l.set(settlement{kind: deadLettering, mark: &mark}) }
+
+// Receives is how often the message was handed out in all, those of the copies before this one
+// included. Approximate.
+func (l *Lease) Receives() int { return l.before + l.ReceiveCount }
 
 func (l *Lease) set(how settlement) {
-	l.recordMu.Lock()
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
 	l.record = how
-	l.recordMu.Unlock()
 }
 
 func (l *Lease) recorded() settlement {
-	l.recordMu.Lock()
-	defer l.recordMu.Unlock()
-	if l.record.kind == 0 {
-		return settlement{kind: deleting}
-	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
 	return l.record
 }
 
-// Err says why the lease is lost, nil while it stands: one of ErrHeldTooLong, ErrLeaseOver
-// and ErrHandleRefused. A lost lease stands again if the message is received again here.
+// Err says why the lease is lost, nil while it is not. A lease that was lost is renewed if the message
+// is received again here.
 func (l *Lease) Err() error {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	return l.lost
 }
 
-// Receipt is the newest receipt handle.
-func (l *Lease) Receipt() string {
+func (l *Lease) handle() string {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
 	return l.receipt
 }
 
-// answered reports whether the message was acked or nacked.
-func (l *Lease) answered() bool {
-	select {
-	case <-l.msg.Acked():
-		return true
-	case <-l.msg.Nacked():
-		return true
-	default:
-		return false
-	}
-}
-
+// newLease makes a lease of a received message. The caller holds Subscriber.mu.
 func newLease(s *Subscriber, sub *subscription, m types.Message, known Attributes, now time.Time) *Lease {
 	system := func(name types.MessageSystemAttributeName) string { return m.Attributes[string(name)] }
 	l := &Lease{
-		MessageID:       aws.ToString(m.MessageId),
-		QueueURL:        sub.url,
-		QueueARN:        known.ARN,
-		MaxReceives:     known.MaxReceiveCount,
-		ReceiveCount:    int(wholeNumber(system(types.MessageSystemAttributeNameApproximateReceiveCount), math.MaxInt)),
-		SentAt:          milliseconds(system(types.MessageSystemAttributeNameSentTimestamp)),
-		FirstReceivedAt: milliseconds(system(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)),
-		ReceivedAt:      now,
-		SenderID:        system(types.MessageSystemAttributeNameSenderId),
-		GroupID:         system(types.MessageSystemAttributeNameMessageGroupId),
-		Body:            aws.ToString(m.Body),
-		Attributes:      m.MessageAttributes,
+		MessageID:    aws.ToString(m.MessageId),
+		QueueURL:     sub.url,
+		MaxReceives:  known.MaxReceiveCount,
+		ReceiveCount: int(wholeNumber(system(types.MessageSystemAttributeNameApproximateReceiveCount), math.MaxInt)),
+		SentAt:       milliseconds(system(types.MessageSystemAttributeNameSentTimestamp)),
+		ReceivedAt:   now,
+		SenderID:     system(types.MessageSystemAttributeNameSenderId),
+		GroupID:      system(types.MessageSystemAttributeNameMessageGroupId),
+		Body:         aws.ToString(m.Body),
+		Attributes:   m.MessageAttributes,
 
-		s: s, sub: sub, done: make(chan struct{}), index: -1,
+		id: aws.ToString(m.MessageId), maxBytes: cmp.Or(known.MaxMessageBytes, messageMaxDefault), s: s, sub: sub, record: settlement{kind: deleting},
 	}
-	if s.o.Strays != nil {
-		l.MovedFrom = system(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)
+	switch first, ok, forged := openCarried(s.o.Key, m); {
+	case ok:
+		l.MessageID, l.SenderID, l.SentAt = first.MessageID, first.Sender, time.UnixMilli(first.SentAt)
+		l.Attributes, l.before, l.exhausted = first.sqsAttributes(), first.Receives, first.Exhausted
+	case forged:
+		s.stats.Forged++
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(sub.values, leaseKey{}, l))
 	l.cancel = cancel

@@ -28,7 +28,7 @@ func TestLeaseTellsWhatSQSTells(t *testing.T) {
 		_, err = w.client.SetQueueAttributes(w.Context(), &sqs.SetQueueAttributesInput{
 			QueueUrl: aws.String(w.url),
 			Attributes: map[string]string{"RedrivePolicy": `{"maxReceiveCount":"1000",` +
-				`"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:buried"}`},
+				`"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:dead-letters"}`},
 		})
 		w.must(err)
 
@@ -36,8 +36,7 @@ func TestLeaseTellsWhatSQSTells(t *testing.T) {
 		known, err := s.Inspect(w.Context(), w.url)
 		w.must(err)
 		want := Attributes{
-			ARN: "arn:aws:sqs:us-east-1:123456789012:commands", VisibilityTimeout: 30 * time.Second,
-			Retention: 4 * 24 * time.Hour, MaxReceiveCount: 1000, DeadLetterARN: "arn:aws:sqs:us-east-1:123456789012:buried",
+			ARN: "arn:aws:sqs:us-east-1:123456789012:commands", MaxMessageBytes: 1 << 20, MaxReceiveCount: 1000, DeadLetterARN: "arn:aws:sqs:us-east-1:123456789012:dead-letters",
 		}
 		if known != want {
 			t.Errorf("Inspect: %+v, want %+v", known, want)
@@ -55,13 +54,13 @@ func TestLeaseTellsWhatSQSTells(t *testing.T) {
 		if string(m.Payload) != "body" || m.UUID != l.MessageID || m.Metadata.Get("traceparent") != "00-1-2-01" || len(m.Metadata) != 1 {
 			t.Errorf("message is %s %q %v", m.UUID, m.Payload, m.Metadata)
 		}
-		if l.QueueURL != w.url || l.QueueARN != known.ARN || l.MaxReceives != 1000 || l.ReceiveCount != 1 ||
+		if l.QueueURL != w.url || l.MaxReceives != 1000 || l.ReceiveCount != 1 ||
 			l.Body != "body" || l.GroupID != "batch/1/us-east-1" || l.SenderID == "" || string(l.Attributes["blob"].BinaryValue) != "\x01\x02" {
 			t.Errorf("lease is %+v", l)
 		}
 		received := sent.Add(time.Minute)
-		if !l.SentAt.Equal(sent) || !l.FirstReceivedAt.Equal(received) || !l.ReceivedAt.Equal(received) {
-			t.Errorf("sent %v, first received %v, received %v; want %v and %v", l.SentAt, l.FirstReceivedAt, l.ReceivedAt, sent, received)
+		if !l.SentAt.Equal(sent) || !l.ReceivedAt.Equal(received) {
+			t.Errorf("sent %v, received %v; want %v and %v", l.SentAt, l.ReceivedAt, sent, received)
 		}
 		m.Ack()
 	})
@@ -133,8 +132,8 @@ func TestHeldForTooLong(t *testing.T) {
 		}
 		advance(2 * time.Second)
 		w.wantBacklog(w.url, Backlog{Visible: 1})
-		if !errors.Is(l.Err(), ErrHeldTooLong) {
-			t.Errorf("lease: %v, want ErrHeldTooLong", l.Err())
+		if !errors.Is(l.Err(), errTooLong) {
+			t.Errorf("lease: %v, want errTooLong", l.Err())
 		}
 		m.Ack() // too late: it is not ours to delete
 		again, l2 := w.next(ch)
@@ -146,18 +145,18 @@ func TestHeldForTooLong(t *testing.T) {
 	})
 }
 
-// Nobody could extend the lease: the message comes again, and the copy that is held takes it over.
+// The lease could not be extended: the message comes again, and the lease takes the newer handle.
 func TestReceivedAgainWhileHeld(t *testing.T) {
 	virtual(t, awssim.Options{}, func(w *world) {
 		w.send(w.url, 1)
 		s := w.subscriber(w.client, Options{Lease: 10 * time.Second})
 		ch := w.subscribe(s, w.url)
 		m, l := w.next(ch)
-		first := l.Receipt()
+		first := l.handle()
 		w.sim.SetFaults(awssim.Faults{"sqs:ChangeMessageVisibilityBatch": {Items: 1}})
 		advance(15 * time.Second)
 		w.nothing(ch)
-		if l.Receipt() == first {
+		if l.handle() == first {
 			t.Error("the receipt handle is still the first one")
 		}
 		if st := s.Stats(); st.Received != 1 || st.Again != 1 || st.InFlight != 1 || l.Err() != nil {
@@ -184,7 +183,7 @@ func TestReceivedAgainWhileDeleting(t *testing.T) {
 		advance(4 * time.Second)
 		w.sim.SetFaults(awssim.Faults{"sqs:DeleteMessageBatch": {Late: 1, LateBy: 9 * time.Second, Times: 1}})
 		m.Ack()
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.nothing(ch)
 		w.wantBacklog(w.url, Backlog{})
 		if st := s.Stats(); st.Again != 1 || st.Received != 1 || st.Deleted != 1 || w.requests("DeleteMessageBatch") != 2 {
@@ -205,8 +204,8 @@ func TestHandleRefused(t *testing.T) {
 		s := w.subscriber(api, Options{MaxInFlight: 1})
 		m, l := w.next(w.subscribe(s, w.url))
 		advance(30 * time.Second)
-		if !errors.Is(l.Err(), ErrHandleRefused) {
-			t.Fatalf("lease: %v, want ErrHandleRefused", l.Err())
+		if !errors.Is(l.Err(), errHandleRefused) {
+			t.Fatalf("lease: %v, want errHandleRefused", l.Err())
 		}
 		if m.Context().Err() != nil {
 			t.Error("the handler was interrupted")
@@ -229,52 +228,52 @@ func TestSettlements(t *testing.T) {
 	}{
 		{"nothing recorded", func(*Lease) bool { return true }, Backlog{}, 0, Backlog{}},
 		{"delete", func(l *Lease) bool { l.Delete(); return true }, Backlog{}, 0, Backlog{}},
-		{"release at once", func(l *Lease) bool { l.Release(0); return true }, Backlog{Visible: 1}, 0, Backlog{Visible: 1}},
+		{"release at once", func(l *Lease) bool { l.Defer(0, false); return true }, Backlog{Visible: 1}, 0, Backlog{Visible: 1}},
 		{
-			"release for later", func(l *Lease) bool { l.Release(15 * time.Minute); return true },
+			"release for later", func(l *Lease) bool { l.Defer(15*time.Minute, false); return true },
 			Backlog{Held: 1}, 15 * time.Minute, Backlog{Visible: 1},
 		},
-		{"release, rounded up", func(l *Lease) bool { l.Release(time.Millisecond); return true }, Backlog{Held: 1}, time.Second, Backlog{Visible: 1}},
+		{"release, rounded up", func(l *Lease) bool { l.Defer(time.Millisecond, false); return true }, Backlog{Held: 1}, time.Second, Backlog{Visible: 1}},
 		{
-			"release, for longer than SQS allows", func(l *Lease) bool { l.Release(48 * time.Hour); return true },
+			"release, for longer than SQS allows", func(l *Lease) bool { l.Defer(48*time.Hour, false); return true },
 			Backlog{Held: 1}, 12 * time.Hour, Backlog{Visible: 1},
 		},
-		{"bury", func(l *Lease) bool { l.Bury(Mark{Reason: "no"}); return true }, Backlog{}, 0, Backlog{}},
-		{"the last one counts", func(l *Lease) bool { l.Release(0); l.Delete(); return true }, Backlog{}, 0, Backlog{}},
+		{"dead-letter", func(l *Lease) bool { l.DeadLetter(Mark{Reason: "no"}); return true }, Backlog{}, 0, Backlog{}},
+		{"the last one counts", func(l *Lease) bool { l.Defer(0, false); l.Delete(); return true }, Backlog{}, 0, Backlog{}},
 		{"nack, whatever is recorded", func(l *Lease) bool { l.Delete(); return false }, Backlog{Visible: 1}, 0, Backlog{Visible: 1}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			virtual(t, awssim.Options{}, func(w *world) {
 				w.send(w.url, 1)
-				s := w.subscriber(w.client, Options{DeadLetter: w.dlq})
+				s := w.subscriber(w.client, Options{DeadLetters: map[string]string{w.url: w.dlq}})
 				ch := w.subscribe(s, w.url)
 				m, l := w.next(ch)
-				s.StopReceiving() // so that what becomes visible stays so
+				s.StopReceiving() // so that what becomes visible remains so
 				advance(2 * time.Second)
 				if row.settle(l) {
 					m.Ack()
 				} else {
 					m.Nack()
 				}
-				w.must(s.Flush(w.Context()))
+				w.settled(s)
 				w.wantBacklog(w.url, row.after)
 				if m.Context().Err() == nil {
 					t.Error("the message's context goes on")
 				}
 				advance(row.delay)
 				w.wantBacklog(w.url, row.then)
-				buried := 0
-				if row.name == "bury" {
-					buried = 1
+				dead := 0
+				if row.name == "dead-letter" {
+					dead = 1
 				}
-				w.wantBacklog(w.dlq, Backlog{Visible: buried})
+				w.wantBacklog(w.dlq, Backlog{Visible: dead})
 			})
 		})
 	}
 }
 
 // A third of all entries fails in passing, each kind of request: everything is settled in the end,
-// each buried message once.
+// each dead message once.
 func TestPartialFailures(t *testing.T) {
 	virtual(t, awssim.Options{Latency: time.Millisecond}, func(w *world) {
 		w.send(w.url, 300)
@@ -283,7 +282,7 @@ func TestPartialFailures(t *testing.T) {
 			"sqs:ChangeMessageVisibilityBatch": {Items: 0.3},
 			"sqs:SendMessageBatch":             {Items: 0.3},
 		})
-		s := w.subscriber(w.client, Options{DeadLetter: w.dlq})
+		s := w.subscriber(w.client, Options{DeadLetters: map[string]string{w.url: w.dlq}})
 		c := collect(w.subscribe(s, w.url))
 		advance(10 * time.Second)
 		s.StopReceiving()
@@ -293,16 +292,16 @@ func TestPartialFailures(t *testing.T) {
 			case 0:
 				l.Delete()
 			case 1:
-				l.Release(time.Hour)
+				l.Defer(time.Hour, false)
 			case 2:
-				l.Bury(Mark{Reason: "no"})
+				l.DeadLetter(Mark{Reason: "no"})
 			}
 			m.Ack()
 		}
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.wantBacklog(w.url, Backlog{Held: 100})
 		w.wantBacklog(w.dlq, Backlog{Visible: 100})
-		if st := s.Stats(); st.Deleted != 100 || st.Released != 100 || st.Buried != 100 || st.Lost != 0 || st.InFlight != 0 {
+		if st := s.Stats(); st.Deleted != 100 || st.Released != 100 || st.DeadLettered != 100 || st.Lost != 0 || st.InFlight != 0 {
 			t.Errorf("stats: %+v", st)
 		}
 		for _, operation := range []string{"DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessageBatch"} {
@@ -338,7 +337,7 @@ func TestSettlingIsGivenUp(t *testing.T) {
 				m, l := w.next(ch)
 				m.Ack()
 				began := time.Now()
-				w.must(s.Flush(w.Context()))
+				w.settled(s)
 				if took := time.Since(began); took < row.held-5*time.Second || took > row.held+5*time.Second {
 					t.Errorf("gave up after %v, want %v", took, row.held)
 				}
@@ -367,7 +366,7 @@ func TestSettlingRidesOutAnOutage(t *testing.T) {
 		}
 		advance(40 * time.Second)
 		w.sim.SetDown("sqs", false)
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.wantBacklog(w.url, Backlog{})
 		if st := s.Stats(); st.Deleted != 25 || st.Lost != 0 {
 			t.Errorf("stats: %+v", st)
@@ -384,7 +383,7 @@ func TestDeletesShareRequests(t *testing.T) {
 		for _, m := range c.take() {
 			m.Ack()
 		}
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.wantBacklog(w.url, Backlog{})
 		if got := w.requests("DeleteMessageBatch"); got > 210 {
 			t.Errorf("2000 messages deleted in %d requests", got)

@@ -12,143 +12,105 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"go.uber.org/zap"
+
+	"github.com/rescindhq/rescind/worker/trouble"
+)
+
+const (
+	// maxPolls is the most polls open at once for one subscription.
+	maxPolls = 32
+	// backlogWait is the WaitTime of polls after one that came back full: they find the end of a backlog
+	// soon, and later queues wait for that.
+	backlogWait = time.Second
+	// pollGrace is how long open polls may still bring messages when receiving stops: messages in an
+	// answer that is not read are invisible until their lease ends.
+	pollGrace = time.Second
+	// earlyMost is how many polls in a row may come back empty at once before that is a failure: SQS may
+	// do so now and then, and what always does so is not SQS.
+	earlyMost = 5
+	// The backoff after early empty answers is short, since messages wait for it.
+	earlyBackoff, earlyBackoffMax     = 100 * time.Millisecond, time.Second
+	receiveBackoff, receiveBackoffMax = 200 * time.Millisecond, 10 * time.Second
 )
 
 // subscription is one call of Subscribe.
 type subscription struct {
-	url         string
-	requests    *requests
-	out         chan *message.Message
-	values      context.Context // parent of messages' contexts; never ends
-	stop        chan struct{}   // closed: hand out nothing more
-	polls       context.Context // of receive requests
-	cancelPolls context.CancelFunc
-	polling     sync.WaitGroup
-	handed      sync.WaitGroup // messages that were handed out and not answered
+	url      string
+	requests *requests
+	out      chan *message.Message
+	values   context.Context // parent of messages' contexts; never ends
+	intake   context.Context // ends when nothing more is handed out; ended under Subscriber.mu
+	polls    context.Context // of receive requests; ends pollGrace after intake
+	polling  sync.WaitGroup
+	handed   sync.WaitGroup // messages that were handed out, until they are settled and answered
 
 	// Guarded by Subscriber.mu.
-	stopped  bool
 	open     int    // polls under way
 	want     int    // polls that the backlog warrants
 	full     bool   // the last poll came back full
 	turn     uint64 // when it last began a poll
+	failures int    // in a row: polls that failed or came back empty at once
 	failing  error
-	failures int
-}
-
-// watch ends a subscription: stop polling, let open polls come back, and close the channel, which
-// waits for the handlers. Watermill's router takes a closed channel for the end of the
-// work, and holds its locks from then on until the handlers are through.
-func (s *Subscriber) watch(ctx context.Context, sub *subscription) {
-	select {
-	case <-ctx.Done():
-	case <-s.intake.Done():
-	}
-	s.mu.Lock()
-	sub.stopped = true
-	close(sub.stop)
-	s.mu.Unlock()
-
-	grace := time.AfterFunc(pollGrace, sub.cancelPolls)
-	sub.polling.Wait()
-	grace.Stop()
-	sub.cancelPolls()
-
-	s.mu.Lock()
-	s.subs = slices.DeleteFunc(s.subs, func(x *subscription) bool { return x == sub })
-	s.scheduleLocked() // its places, and its rank, are free for the others
-	s.mu.Unlock()
-
-	select {
-	case <-ctx.Done():
-	case <-s.closing:
-	}
-	answered := make(chan struct{})
-	s.running.Go(func() {
-		sub.handed.Wait()
-		close(answered)
-	})
-	drain := time.NewTimer(s.o.Drain)
-	defer drain.Stop()
-	select {
-	case <-answered:
-	case <-drain.C:
-	case <-s.hard:
-	}
-	close(sub.out)
 }
 
 // scheduleLocked begins the polls that the window, the gate and the order of queues allow. It
 // is called whenever one of these may have changed.
 func (s *Subscriber) scheduleLocked() {
-	if s.o.Strays != nil {
-		s.roomLocked()
+	if s.intake.Err() != nil || !s.gateOpenLocked() {
 		return
 	}
-	if s.intake.Err() != nil || !s.gateOpenLocked() || s.plentyLocked() {
-		return
-	}
-	if s.o.MaxInFlight >= wide && s.o.MaxInFlight-len(s.held)-s.reserved < batchMax {
+	if s.window.size >= 10*batchMax && s.window.free() < batchMax {
 		return // a full receive is worth the wait for a few places
 	}
-	candidates, unpolled := s.candidatesLocked()
-	for _, sub := range candidates {
-		for sub.open < sub.want {
-			n := min(batchMax, s.o.MaxInFlight-len(s.held)-s.reserved)
-			if sub.open == 0 {
-				// An idle queue's long poll must not sit on the last places that the other
-				// queues could fill.
-				n = min(n, max(1, (s.o.MaxInFlight-len(s.held)-s.reserved)/unpolled))
-				unpolled--
-			} else if n < batchMax {
-				// Near the window's edge one poll a queue is enough: many small receives
-				// would cost more than they bring.
-				break
-			}
-			if n <= 0 {
-				return
-			}
-			s.beginLocked(sub, n)
+	list, idle := s.candidatesLocked()
+	for _, sub := range list {
+		if sub.open == 0 && s.window.free() > 0 {
+			// The long poll of an idle queue must leave places that the other queues could fill.
+			s.beginLocked(sub, min(batchMax, max(1, s.window.free()/idle)))
+			idle--
+		}
+		for sub.open > 0 && sub.open < sub.want && s.window.free() >= batchMax {
+			s.beginLocked(sub, batchMax)
 		}
 	}
 }
 
-// candidatesLocked lists the subscriptions that may be polled now, and counts those that have
-// no poll open: the first that has a backlog and all before it. Where places are scarce, those
-// that waited longest come first.
-func (s *Subscriber) candidatesLocked() (list []*subscription, unpolled int) {
+// candidatesLocked lists the subscriptions that may be polled now, and counts those without a poll:
+// the first that has a backlog and all before it. Where places are scarce, those that waited longest
+// come first.
+func (s *Subscriber) candidatesLocked() (list []*subscription, idle int) {
 	for _, sub := range s.subs {
-		if sub.stopped {
+		if sub.intake.Err() != nil {
 			continue
 		}
 		list = append(list, sub)
 		if sub.open == 0 {
-			unpolled++
+			idle++
 		}
 		if sub.full {
 			break
 		}
 	}
-	if s.o.MaxInFlight-len(s.held)-s.reserved < len(list) {
+	if s.window.free() < len(list) {
 		slices.SortStableFunc(list, func(a, b *subscription) int { return cmp.Compare(a.turn, b.turn) })
 	}
-	return list, unpolled
+	return list, idle
 }
 
+// gateOpenLocked reports whether the gate is open. Where it is not, polls are scheduled when it opens.
 func (s *Subscriber) gateOpenLocked() bool {
 	if s.o.Gate == nil || s.o.Gate.Open() {
 		return true
 	}
-	if s.gateWatch {
+	if s.gateWatched {
 		return false
 	}
-	s.gateWatch = true
+	s.gateWatched = true
 	s.running.Go(func() {
 		err := s.o.Gate.Wait(s.intake)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.gateWatch = false
+		s.gateWatched = false
 		if err == nil {
 			s.scheduleLocked()
 		}
@@ -156,87 +118,84 @@ func (s *Subscriber) gateOpenLocked() bool {
 	return false
 }
 
-// plentyLocked asks Options.Plenty, and sees to it that it is asked again.
-func (s *Subscriber) plentyLocked() bool {
-	if s.o.Plenty == nil || !s.o.Plenty(len(s.held)) {
-		return false
-	}
-	if !s.plentyWatch {
-		s.plentyWatch = true
-		s.running.Go(func() {
-			pause(plentyAgain, s.intake.Done())
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.plentyWatch = false
-			s.scheduleLocked()
-		})
-	}
-	return true
-}
-
 func (s *Subscriber) beginLocked(sub *subscription, n int) {
 	s.turns++
 	sub.turn = s.turns
 	sub.open++
-	s.reserved += n
-	s.stats.polls.Add(1)
+	s.window.reserved += n
+	s.stats.Polls++
 	wait := s.o.WaitTime
 	if sub.full {
-		// While there is a backlog, polls find its end soon: later queues wait for that.
 		wait = min(wait, backlogWait)
 	}
-	sub.polling.Add(1)
-	s.o.Go(func() {
-		defer sub.polling.Done()
+	sub.polling.Go(func() {
 		full := s.poll(sub, n, wait)
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		if full {
-			// Only now, when all was handed out: a slow reader is not buried in messages.
-			sub.want = min(sub.want+1, s.o.MaxPolls)
+			// Only now, when all was handed out, so that a slow reader gets no more than it reads.
+			sub.want = min(sub.want+1, maxPolls)
 		}
 		sub.open--
 		s.scheduleLocked()
-		s.mu.Unlock()
 	})
 }
 
-// poll receives up to n messages and hands them out, and reports whether it came back full.
-// Until the last message is taken the poll counts as open.
+// poll receives up to n messages and hands them out, and reports whether it came back full. It counts
+// as open until the last message is taken, or until its backoff is over.
 func (s *Subscriber) poll(sub *subscription, n int, wait time.Duration) (full bool) {
-	msgs, err := s.receive(sub, n, wait, s.o.Lease)
-	if err != nil {
-		pause(s.failed(sub, n, err), sub.stop)
-		return false
+	began := time.Now()
+	asked := s.peer(trouble.Queue, sub.url, receiving).Begin()
+	msgs, err := s.receive(sub, n, wait)
+	took := time.Since(began)
+
+	s.mu.Lock()
+	s.window.reserved -= n
+	sub.full = len(msgs) >= n
+	if len(msgs) == 0 {
+		sub.want = 1
 	}
-	if len(msgs) > 1 {
-		now := time.Now()
-		s.flowing.Store(&now)
+	var leases []*Lease
+	var backoff time.Duration
+	switch {
+	case err != nil:
+		sub.failing = err
+		backoff = s.fullJitter(receiveBackoff, receiveBackoffMax, sub.failures)
+		sub.failures++
+	case len(msgs) == 0 && took < wait/2:
+		backoff = s.fullJitter(earlyBackoff, earlyBackoffMax, sub.failures)
+		sub.failures++
+		if sub.failures >= earlyMost {
+			err = fmt.Errorf("receiving from %s: %w", sub.url, errEarly)
+			sub.failing = err
+		}
+	default:
+		sub.failing, sub.failures = nil, 0
+		leases = s.admitLocked(sub, msgs)
 	}
-	s.deliver(sub, s.admit(sub, n, msgs, s.o.Lease))
+	s.scheduleLocked() // places that were reserved and not filled are free
+	s.mu.Unlock()
+
+	if err != nil && sub.polls.Err() != nil {
+		asked.Dropped() // we ended it
+	} else {
+		asked.Answered(err)
+	}
+	if backoff > 0 {
+		pause(backoff, sub.intake.Done())
+	}
+	s.deliver(sub, leases)
 	return len(msgs) >= n
 }
 
-// deliver hands out what was admitted, or releases it where nothing is to be handed out any more.
-func (s *Subscriber) deliver(sub *subscription, leases []*Lease) {
-	open := s.o.Gate == nil || s.o.Gate.Open()
-	for _, l := range leases {
-		if open && s.hand(sub, l) {
-			sub.handed.Add(1)
-			s.running.Go(func() { s.tend(l) })
-		} else {
-			s.running.Go(func() { s.settle(l, settlement{kind: releasing}) })
-		}
-	}
-}
-
-func (s *Subscriber) receive(sub *subscription, n int, wait, lease time.Duration) ([]types.Message, error) {
+func (s *Subscriber) receive(sub *subscription, n int, wait time.Duration) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(sub.polls, wait+requestTimeout)
 	defer cancel()
 	out, err := s.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    aws.String(sub.url),
 		MaxNumberOfMessages:         int32(n),
 		WaitTimeSeconds:             int32(wait / time.Second),
-		VisibilityTimeout:           int32(lease / time.Second),
+		VisibilityTimeout:           int32(s.o.Lease / time.Second),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
@@ -246,73 +205,54 @@ func (s *Subscriber) receive(sub *subscription, n int, wait, lease time.Duration
 	return out.Messages, nil
 }
 
-// failed notes a failed poll and returns how long to wait before the next.
-func (s *Subscriber) failed(sub *subscription, n int, err error) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reserved -= n
-	sub.want, sub.full = 1, false
-	if sub.stopped {
-		return 0 // cancelled by us, most likely
-	}
-	if sub.failing == nil {
-		s.log.Error("receiving fails; going on trying", zap.String("queue", sub.url), zap.Error(err))
-	}
-	sub.failing = err
-	sub.failures++
-	return fullJitter(receiveBackoff, receiveBackoffMax, sub.failures-1)
+var errEarly = &trouble.Error{
+	Fails: "gives nothing",
+	Why:   "the endpoint answers long polls at once and empty, which SQS does not do; commands may be waiting there unseen",
+	Do:    "look at RESCIND_QUEUE_URL, AWS_ENDPOINT_URL and the queue's ApproximateNumberOfMessages",
 }
 
-// admit takes the messages of a poll for n into the window, and returns those to hand out. lease
-// is the visibility timeout that they were received with.
-func (s *Subscriber) admit(sub *subscription, n int, msgs []types.Message, lease time.Duration) []*Lease {
+// admitLocked takes received messages into the window, and returns those to hand out.
+func (s *Subscriber) admitLocked(sub *subscription, msgs []types.Message) (leases []*Lease) {
 	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reserved -= n
-	sub.full = len(msgs) >= n
-	if len(msgs) == 0 {
-		sub.want = 1
-	}
-	if sub.failing != nil {
-		s.log.Info("receiving again", zap.String("queue", sub.url), zap.Int("failures", sub.failures))
-		sub.failing, sub.failures = nil, 0
-	}
-	var leases []*Lease
 	for _, m := range msgs {
 		key := messageKey{sub.url, aws.ToString(m.MessageId)}
-		l := s.byID[key]
-		if l == nil || l.settling == releasing {
+		l := s.window.newest[key]
+		if l == nil || l.settling == deferring {
 			l = newLease(s, sub, m, s.known[sub.url], now)
-			s.held[l] = struct{}{}
-			s.byID[key] = l
+			s.window.add(key, l)
 			leases = append(leases, l)
-			s.stats.received.Add(1)
+			s.stats.Received++
 		} else {
-			s.stats.again.Add(1)
+			s.stats.Again++
 		}
 		l.receipt = aws.ToString(m.ReceiptHandle)
-		l.since, l.until, l.lost = now, now.Add(lease), nil
-		s.planLocked(l, now.Add(lease/2))
+		l.since, l.until, l.lost = now, now.Add(s.o.Lease), nil
 	}
-	s.scheduleLocked() // what was reserved and not brought is free
 	return leases
 }
 
-// hand gives a message to the subscription's reader; false means that it stopped first.
-func (s *Subscriber) hand(sub *subscription, l *Lease) bool {
-	if s.intake.Err() != nil {
-		return false
+// deliver hands out what was admitted, or releases it where receiving has stopped or the gate is closed.
+func (s *Subscriber) deliver(sub *subscription, leases []*Lease) {
+	open := s.o.Gate == nil || s.o.Gate.Open()
+	for _, l := range leases {
+		if open && s.hand(sub, l) {
+			sub.handed.Add(1)
+			s.tending.Go(func() { s.tend(l) })
+		} else {
+			s.tending.Go(func() { s.settle(l, settlement{kind: deferring}) })
+		}
 	}
-	select {
-	case <-sub.stop:
+}
+
+// hand gives a message to the subscription's reader; false means that receiving stopped first.
+func (s *Subscriber) hand(sub *subscription, l *Lease) bool {
+	if s.intake.Err() != nil || sub.intake.Err() != nil {
 		return false
-	default:
 	}
 	select {
 	case sub.out <- l.msg:
 		return true
-	case <-sub.stop:
+	case <-sub.intake.Done():
 		return false
 	}
 }

@@ -13,9 +13,10 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
-func TestWindowIsKept(t *testing.T) {
+func TestWindowIsNotExceeded(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 5 * time.Millisecond}, func(w *world) {
 		const window = 37
 		second := w.create("second")
@@ -54,7 +55,7 @@ func TestPollsGrowAndShrink(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 20 * time.Millisecond}, func(w *world) {
 		w.send(w.url, 2000)
 		api := &spy{API: w.client}
-		s := w.subscriber(api, Options{MaxPolls: 8})
+		s := w.subscriber(api, Options{})
 		c := collect(w.subscribe(s, w.url))
 		advance(10 * time.Millisecond)
 		if api.most() != 1 {
@@ -64,15 +65,15 @@ func TestPollsGrowAndShrink(t *testing.T) {
 		if got := len(c.take()); got != 2000 {
 			t.Fatalf("%d received", got)
 		}
-		if api.most() != 8 {
-			t.Errorf("%d polls at most, want 8", api.most())
+		if api.most() != maxPolls {
+			t.Errorf("%d polls at most, want %d", api.most(), maxPolls)
 		}
 		// Growing costs some polls that ask for nothing, and no more than were open.
-		if polls := s.Stats().Polls; polls > 200+8+1 {
+		if polls := s.Stats().Polls; polls > 200+maxPolls+1 {
 			t.Errorf("%d polls for 2000 messages", polls)
 		}
 		advance(time.Minute)
-		if open := s.Stats().OpenPolls; open != 1 {
+		if open := api.polls(); open != 1 {
 			t.Errorf("%d polls open on an empty queue, want 1", open)
 		}
 		before := s.Stats().Polls
@@ -88,7 +89,7 @@ func TestFirstServedFirst(t *testing.T) {
 		second := w.create("second")
 		w.send(w.url, 1000)
 		w.send(second, 1000)
-		s := w.subscriber(w.client, Options{MaxPolls: 4})
+		s := w.subscriber(w.client, Options{})
 		one, two := collect(w.subscribe(s, w.url)), collect(w.subscribe(s, second))
 		early := 0
 		for first := 0; first < 1000; {
@@ -147,7 +148,7 @@ func TestGate(t *testing.T) {
 		}
 		m.Ack()
 		gate.set(false)
-		s.StopReceiving() // whoever waits for the gate goes too
+		s.StopReceiving() // ends the wait for the gate too
 		synctest.Wait()
 	})
 }
@@ -156,7 +157,7 @@ func TestReceivingFails(t *testing.T) {
 	virtual(t, awssim.Options{}, func(w *world) {
 		core, logs := observer.New(zap.InfoLevel)
 		w.sim.SetDown("sqs", true)
-		s := w.subscriber(w.client, Options{Logger: zap.New(core)})
+		s := w.subscriber(w.client, Options{Trouble: trouble.New(zap.New(core))})
 		ch := w.subscribe(s, w.url)
 		synctest.Wait()
 		if err := s.Health(); err == nil || !strings.Contains(err.Error(), "receiving from "+w.url) {
@@ -175,8 +176,14 @@ func TestReceivingFails(t *testing.T) {
 		if err := s.Health(); err != nil {
 			t.Errorf("health: %v", err)
 		}
-		if logs.Len() != 2 {
-			t.Errorf("logged %v, want one line down and one up", logs.All())
+		if n := logs.FilterMessage("queue does not get through").Len(); n != 1 {
+			t.Errorf("the begin was said %d times", n)
+		}
+		if n := logs.FilterMessage("queue still does not get through").Len(); n < 8 || n > 10 {
+			t.Errorf("%d lines in ten minutes, want one a minute", n)
+		}
+		if n := logs.FilterMessage("queue gets through again").Len(); n != 1 {
+			t.Errorf("the end was said %d times", n)
 		}
 	})
 }
@@ -225,7 +232,7 @@ func TestUnreadReaderHoldsBackPolls(t *testing.T) {
 		ch := w.subscribe(s, w.url)
 		advance(time.Hour)
 		if st := s.Stats(); st.Received != batchMax || st.Lost != 0 {
-			t.Errorf("stats: %+v; nobody reads, one poll is enough", st)
+			t.Errorf("stats: %+v; without a reader one poll is enough", st)
 		}
 		m, l := w.next(ch)
 		if l.Err() != nil {

@@ -4,20 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/breaker"
 	"github.com/rescindhq/rescind/worker/coalesce"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
-// requests batches what is said to one queue about the messages received from it.
+// requests batches the requests to one queue.
 type requests struct {
+	url          string
+	isReceived   bool                           // it is a queue of commands, not one of dead letters
 	deletes      *coalesce.Group[string, error] // receipt handles
 	visibilities *coalesce.Group[visibility, error]
+	sends        *coalesce.Group[outgoing, error]
 }
 
 type visibility struct {
@@ -25,132 +33,176 @@ type visibility struct {
 	timeout time.Duration // whole seconds from when SQS is asked
 }
 
-// grave is one message for a dead-letter queue.
-type grave struct{ body, mark string }
-
-func (s *Subscriber) requestsLocked(queueURL string) *requests {
-	r := s.queues[queueURL]
+func (s *Subscriber) requestsLocked(url string) *requests {
+	r := s.queues[url]
 	if r == nil {
-		r = &requests{
-			// One part-filled delete at a time: nobody waits for it but the window.
-			deletes: coalesce.New(coalesce.Options[string]{Max: batchMax, PartFilled: 1, Go: s.o.Go},
-				func(receipts []string) []error { return s.deleteBatch(queueURL, receipts) }),
-			visibilities: coalesce.New(coalesce.Options[visibility]{Max: batchMax, Go: s.o.Go},
-				func(list []visibility) []error { return s.visibilityBatch(queueURL, list) }),
-		}
-		s.queues[queueURL] = r
+		r = &requests{url: url}
+		// One part-filled delete at a time: only the window waits for it.
+		r.deletes = coalesce.New(coalesce.Options[string]{Max: batchMax, PartFilled: 1}, spaced(s, r, s.deleteBatch))
+		r.visibilities = coalesce.New(coalesce.Options[visibility]{Max: batchMax}, spaced(s, r, s.visibilityBatch))
+		r.sends = coalesce.New(coalesce.Options[outgoing]{
+			Max: batchMax, MaxBytes: messageMaxBytes, Size: outgoing.size, // the bound of a whole batch too: "SendMessageBatch", SQS API Reference
+		}, spaced(s, r, s.sendBatch))
+		s.queues[url] = r
 	}
 	return r
 }
 
-// gravesOf batches burials from a queue into its dead-letter queue.
-func (s *Subscriber) gravesOf(queueURL string) *coalesce.Group[grave, error] {
-	url := s.o.deadLetter(queueURL)
+func (s *Subscriber) sendsTo(url string) *coalesce.Group[outgoing, error] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := s.graves[url]
-	if g == nil {
-		o := coalesce.Options[grave]{
-			Max:      batchMax,
-			MaxBytes: messageMaxBytes, // also of a whole batch: "SendMessageBatch", SQS API Reference
-			Size:     grave.size,
-		}
-		g = coalesce.New(o, func(list []grave) []error { return s.buryBatch(url, list) })
-		s.graves[url] = g
-	}
-	return g
+	return s.requestsLocked(url).sends
 }
 
-func (s *Subscriber) deleteBatch(queueURL string, receipts []string) []error {
-	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
-	for i, receipt := range receipts {
-		entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: aws.String(receipt)}
-	}
-	ctx, cancel := context.WithTimeout(s.settling, requestTimeout)
-	defer cancel()
-	out, err := s.api.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(queueURL), Entries: entries})
-	if err != nil {
-		return all(len(receipts), fmt.Errorf("deleting from %s: %w", queueURL, err))
-	}
-	return entryErrors(len(receipts), out.Failed, out.Successful,
-		func(r types.DeleteMessageBatchResultEntry) *string { return r.Id })
-}
+// nothingMost is how many requests of one kind in a row may fail before they go one at a time.
+const nothingMost = 3
 
-func (s *Subscriber) visibilityBatch(queueURL string, list []visibility) []error {
-	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(list))
-	for i, v := range list {
-		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id:                entryID(i),
-			ReceiptHandle:     aws.String(v.receipt),
-			VisibilityTimeout: int32(v.timeout / time.Second),
+// spaced puts a circuit breaker before requests of one kind. A batch that waits longer than a backoff
+// fails as the last one did, so that each of its messages checks its lease.
+func spaced[T any](s *Subscriber, r *requests, do func(*requests, []T) []error) func([]T) []error {
+	b := breaker.New(breaker.Options{After: nothingMost, Base: settleBackoff, Most: settleBackoffMax, Chance: s.o.Chance})
+	return func(list []T) []error {
+		ctx, cancel := context.WithTimeout(s.settling, settleBackoffMax)
+		defer cancel()
+		pass, ok := b.Enter(ctx)
+		if !ok {
+			return all(len(list), fmt.Errorf("waiting for others that fail: %w", errors.Join(b.Why(), s.settling.Err())))
 		}
-	}
-	ctx, cancel := context.WithTimeout(s.settling, requestTimeout)
-	defer cancel()
-	out, err := s.api.ChangeMessageVisibilityBatch(ctx,
-		&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: aws.String(queueURL), Entries: entries})
-	if err != nil {
-		return all(len(list), fmt.Errorf("changing visibility in %s: %w", queueURL, err))
-	}
-	return entryErrors(len(list), out.Failed, out.Successful,
-		func(r types.ChangeMessageVisibilityBatchResultEntry) *string { return r.Id })
-}
-
-// buryBatch sends to a dead-letter queue. A batch that is refused as a whole for what may be
-// one message's fault is sent again in halves, so that only a message alone carries a refusal.
-func (s *Subscriber) buryBatch(url string, list []grave) []error {
-	if url == "" {
-		return all(len(list), &entryError{code: "NoDeadLetterQueue", text: "no dead-letter queue is configured", senderFault: true})
-	}
-	entries := make([]types.SendMessageBatchRequestEntry, len(list))
-	for i, g := range list {
-		entries[i] = types.SendMessageBatchRequestEntry{
-			Id:          entryID(i),
-			MessageBody: aws.String(g.body),
-			MessageAttributes: map[string]types.MessageAttributeValue{
-				MarkAttribute: {DataType: aws.String(markType), StringValue: aws.String(g.mark)},
-			},
-		}
-	}
-	ctx, cancel := context.WithTimeout(s.settling, requestTimeout)
-	defer cancel()
-	out, err := s.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: aws.String(url), Entries: entries})
-	switch {
-	case err == nil:
-		errs := entryErrors(len(list), out.Failed, out.Successful,
-			func(r types.SendMessageBatchResultEntry) *string { return r.Id })
-		for i, err := range errs {
-			errs[i] = notTheHandle(err)
+		errs := do(r, list)
+		if slices.ContainsFunc(errs, func(err error) bool {
+			_, answered := errors.AsType[*entryError](err)
+			return err == nil || answered
+		}) {
+			b.Leave(pass, breaker.Succeeded, nil)
+		} else {
+			b.Leave(pass, breaker.Failed, errs[0])
 		}
 		return errs
-	case contentFault(err) && len(list) > 1:
-		half := len(list) / 2
-		return append(s.buryBatch(url, list[:half]), s.buryBatch(url, list[half:])...)
-	case contentFault(err):
-		return all(1, &entryError{code: "Refused", text: err.Error(), senderFault: true})
 	}
-	return all(len(list), fmt.Errorf("burying in %s: %w", url, err))
 }
 
-// notTheHandle keeps the codes of a refused message from being read as those of a refused
-// receipt handle: a send has none.
-func notTheHandle(err error) error {
-	var e *entryError
-	if errors.As(err, &e) && judge(e) == handleRefused {
-		return &entryError{code: "Refused", text: e.Error(), senderFault: true}
+func (s *Subscriber) deleteBatch(r *requests, receipts []string) []error {
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &r.url}
+	for i, receipt := range receipts {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: entryID(i), ReceiptHandle: aws.String(receipt)})
 	}
-	return err
+	var out *sqs.DeleteMessageBatchOutput
+	err := s.ask(trouble.Queue, r.url, "deleting", func(ctx context.Context) (err error) {
+		out, err = s.api.DeleteMessageBatch(ctx, in)
+		return err
+	})
+	if err != nil {
+		return all(len(receipts), err)
+	}
+	return handleErrors(entryErrors(len(receipts), out.Failed, out.Successful,
+		func(r types.DeleteMessageBatchResultEntry) *string { return r.Id }))
 }
+
+func (s *Subscriber) visibilityBatch(r *requests, list []visibility) []error {
+	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &r.url}
+	for i, v := range list {
+		in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: entryID(i), ReceiptHandle: aws.String(v.receipt), VisibilityTimeout: int32(v.timeout / time.Second),
+		})
+	}
+	var out *sqs.ChangeMessageVisibilityBatchOutput
+	err := s.ask(trouble.Queue, r.url, "changing visibility", func(ctx context.Context) (err error) {
+		out, err = s.api.ChangeMessageVisibilityBatch(ctx, in)
+		return err
+	})
+	if err != nil {
+		return all(len(list), err)
+	}
+	return handleErrors(entryErrors(len(list), out.Failed, out.Successful,
+		func(r types.ChangeMessageVisibilityBatchResultEntry) *string { return r.Id }))
+}
+
+// sendBatch sends to a queue. A batch that is refused as a whole for what may be one message's fault
+// is sent again in halves, so that only a message alone carries a refusal.
+func (s *Subscriber) sendBatch(r *requests, list []outgoing) []error {
+	if r.url == "" {
+		return all(len(list), &entryError{code: "NoDeadLetterQueue", text: "no dead-letter queue is configured", senderFault: true})
+	}
+	in := &sqs.SendMessageBatchInput{QueueUrl: &r.url}
+	for i, o := range list {
+		in.Entries = append(in.Entries, o.entry(i))
+	}
+	kind := trouble.DeadLetterQueue
+	if r.isReceived {
+		kind = trouble.Queue
+	}
+	var out *sqs.SendMessageBatchOutput
+	var fault error // one message's
+	err := s.ask(kind, r.url, "sending", func(ctx context.Context) (err error) {
+		out, err = s.api.SendMessageBatch(ctx, in)
+		if contentFault(err) {
+			fault, err = err, nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		if kind == trouble.DeadLetterQueue {
+			s.count(&s.stats.DeadLetterFailures)
+		}
+		return all(len(list), err)
+	case fault != nil && len(list) > 1:
+		half := len(list) / 2
+		return append(s.sendBatch(r, list[:half]), s.sendBatch(r, list[half:])...)
+	case fault != nil:
+		return []error{&entryError{code: "Refused", text: fault.Error(), senderFault: true}}
+	}
+	return entryErrors(len(list), out.Failed, out.Successful,
+		func(r types.SendMessageBatchResultEntry) *string { return r.Id })
+}
+
+// ask makes one request, within requestTimeout, and notes what became of it.
+func (s *Subscriber) ask(kind trouble.Kind, url, doing string, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(s.settling, requestTimeout)
+	defer cancel()
+	asked := s.peer(kind, url, doing).Begin()
+	err := request(ctx)
+	if s.settling.Err() != nil {
+		asked.Dropped() // we ended it
+	} else {
+		asked.Answered(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s at %s: %w", doing, url, err)
+	}
+	return nil
+}
+
+// peer is a queue as one kind of request sees it, since each kind needs its own permission. Where
+// receiving fails too, that is reported and the other kinds are not.
+func (s *Subscriber) peer(kind trouble.Kind, url, doing string) *trouble.Peer {
+	named := func(doing string) *trouble.Peer {
+		return s.o.Trouble.Peer(kind, url+" ("+doing+")", func() int { return s.Stats().InFlight })
+	}
+	if kind == trouble.Queue {
+		return named(doing).Under(named(receiving))
+	}
+	return named(doing)
+}
+
+const receiving = "receiving"
 
 func entryID(i int) *string { return aws.String(strconv.Itoa(i)) }
 
 // all gives every entry the same error.
-func all(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
+func all(n int, err error) []error { return slices.Repeat([]error{err}, n) }
+
+// entryError is SQS's refusal of one entry of a batch.
+type entryError struct {
+	code, text  string
+	senderFault bool
+}
+
+func (e *entryError) Error() string {
+	if e.text == "" {
+		return e.code
 	}
-	return errs
+	return e.code + ": " + e.text
 }
 
 // entryErrors turns a batch's answer into one error for each of n entries, nil for those that
@@ -172,4 +224,35 @@ func entryErrors[S any](n int, failed []types.BatchResultErrorEntry, succeeded [
 		}
 	}
 	return errs
+}
+
+// handleErrors wraps with errHandleRefused the entries whose receipt handle is no longer good. The codes are
+// those of "DeleteMessage" and "ChangeMessageVisibility" in the SQS API Reference; SQS answers
+// InvalidParameterValue in practice where a handle has expired, which no page documents.
+func handleErrors(errs []error) []error {
+	for i, err := range errs {
+		if e, answered := errors.AsType[*entryError](err); answered {
+			switch e.code {
+			case "ReceiptHandleIsInvalid", "InvalidIdFormat", "InvalidParameterValue",
+				"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight":
+				errs[i] = fmt.Errorf("%w: %w", errHandleRefused, err)
+			}
+		}
+	}
+	return errs
+}
+
+// contentFault reports whether SQS refused a request as a whole for what one entry may be to blame
+// for.
+func contentFault(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) || handlers.OriginOf(err) != handlers.FromService {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",
+		"InvalidMessageContents", "InvalidParameterValue", "MissingParameter", "InvalidAttributeValue":
+		return true
+	}
+	return false
 }

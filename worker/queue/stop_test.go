@@ -18,17 +18,19 @@ import (
 func TestStopLeavesEverythingVisible(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 5 * time.Millisecond}, func(w *world) {
 		w.send(w.url, 1000)
-		s := w.subscriber(w.client, Options{Drain: 5 * time.Second, MaxPolls: 4})
+		s := w.subscriber(w.client, Options{Drain: 5 * time.Second})
 		ctx, cancel := context.WithCancel(context.Background())
 		ch, err := s.Subscribe(ctx, w.url)
 		w.must(err)
 		c := collect(ch)
-		advance(60 * time.Millisecond) // somewhere in the middle
+		advance(30 * time.Millisecond) // somewhere in the middle
 		acked := 0
 		for i, m := range c.take() {
 			if i%2 == 0 {
 				m.Ack()
 				acked++
+			} else {
+				context.AfterFunc(m.Context(), func() { m.Nack() })
 			}
 		}
 		if acked == 0 || acked > 499 {
@@ -37,7 +39,6 @@ func TestStopLeavesEverythingVisible(t *testing.T) {
 		s.StopReceiving()
 		cancel()
 		began := time.Now()
-		w.must(s.Flush(w.Context()))
 		w.must(s.Close())
 		if took := time.Since(began); took > 6*time.Second {
 			t.Errorf("stopping took %v", took)
@@ -53,7 +54,8 @@ func TestStopLeavesEverythingVisible(t *testing.T) {
 
 func TestStopReceiving(t *testing.T) {
 	virtual(t, awssim.Options{}, func(w *world) {
-		s := w.subscriber(w.client, Options{})
+		api := &spy{API: w.client}
+		s := w.subscriber(api, Options{})
 		ch := w.subscribe(s, w.url)
 		synctest.Wait()
 		s.StopReceiving()
@@ -63,7 +65,7 @@ func TestStopReceiving(t *testing.T) {
 		w.nothing(ch)
 		w.wantBacklog(w.url, Backlog{Visible: 3})
 		advance(time.Minute)
-		if st := s.Stats(); st.Polls != 1 || st.OpenPolls != 0 || st.Released != 3 {
+		if st := s.Stats(); st.Polls != 1 || api.polls() != 0 || st.Released != 3 {
 			t.Errorf("stats: %+v", st)
 		}
 		select {
@@ -86,7 +88,7 @@ func TestStopReleasesWhatWasNotHandedOut(t *testing.T) {
 		ch := w.subscribe(s, w.url)
 		m, _ := w.next(ch)
 		s.StopReceiving()
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.wantBacklog(w.url, Backlog{Visible: batchMax - 1, Held: 1})
 		m.Ack()
 	})
@@ -116,6 +118,16 @@ func TestSubscriptionEndsWithItsContext(t *testing.T) {
 }
 
 func TestCloseWaitsForTheDrainAndThenCutsOff(t *testing.T) {
+	for _, row := range []struct{ endsAfter, want time.Duration }{
+		{0, 10 * time.Second},
+		{3 * time.Second, 13 * time.Second},
+		{time.Minute, 10*time.Second + closeBound},
+	} {
+		t.Run(row.endsAfter.String(), func(t *testing.T) { testCutOff(t, row.endsAfter, row.want) })
+	}
+}
+
+func testCutOff(t *testing.T, endsAfter, want time.Duration) {
 	virtual(t, awssim.Options{}, func(w *world) {
 		w.send(w.url, 2)
 		s := w.subscriber(w.client, Options{Drain: 10 * time.Second})
@@ -123,6 +135,10 @@ func TestCloseWaitsForTheDrainAndThenCutsOff(t *testing.T) {
 		quick, _ := w.next(ch)
 		stuck, _ := w.next(ch)
 		began := time.Now()
+		context.AfterFunc(stuck.Context(), func() {
+			<-time.After(endsAfter)
+			stuck.Ack() // too late, and harmless
+		})
 		time.AfterFunc(9*time.Second, func() {
 			if quick.Context().Err() != nil {
 				t.Error("cut off before the drain was over")
@@ -130,16 +146,14 @@ func TestCloseWaitsForTheDrainAndThenCutsOff(t *testing.T) {
 			quick.Ack()
 		})
 		w.must(s.Close())
-		if took := time.Since(began); took != 10*time.Second {
-			t.Errorf("Close took %v, want the drain's 10 s", took)
+		if took := time.Since(began); took != want {
+			t.Errorf("Close took %v, want %v", took, want)
 		}
 		if !errors.Is(stuck.Context().Err(), context.Canceled) {
 			t.Error("the stuck handler was not cut off")
 		}
 		w.wantBacklog(w.url, Backlog{Visible: 1})
-		stuck.Ack() // too late, and harmless
-		synctest.Wait()
-		w.wantBacklog(w.url, Backlog{Visible: 1})
+		advance(endsAfter)
 	})
 }
 
@@ -174,7 +188,7 @@ func TestReleaseComesAfterExtension(t *testing.T) {
 		w.sim.SetFaults(awssim.Faults{"sqs:ChangeMessageVisibilityBatch": {Late: 1, LateBy: 5 * time.Second, Times: 1}})
 		advance(11 * time.Second) // the extension is under way
 		m.Nack()
-		w.must(s.Flush(w.Context()))
+		w.settled(s)
 		w.wantBacklog(w.url, Backlog{Visible: 1})
 		if got := w.requests("ChangeMessageVisibilityBatch"); got != 2 {
 			t.Errorf("%d requests, want an extension and a release", got)
@@ -187,7 +201,7 @@ func TestReleaseComesAfterExtension(t *testing.T) {
 func TestRouterStops(t *testing.T) {
 	virtual(t, awssim.Options{Latency: 5 * time.Millisecond}, func(w *world) {
 		w.send(w.url, 500)
-		s := w.subscriber(w.client, Options{MaxPolls: 2})
+		s := w.subscriber(w.client, Options{})
 		router, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Minute}, watermill.NopLogger{})
 		w.must(err)
 		var draining atomic.Bool
@@ -195,7 +209,7 @@ func TestRouterStops(t *testing.T) {
 		router.AddConsumerHandler("commands", w.url, s, func(m *message.Message) error {
 			l := LeaseFrom(m.Context())
 			if draining.Load() {
-				l.Release(0)
+				l.Defer(0, false)
 				return nil
 			}
 			select {
@@ -208,14 +222,17 @@ func TestRouterStops(t *testing.T) {
 		})
 		ran := make(chan error, 1)
 		go func() { ran <- router.Run(context.Background()) }()
-		advance(60 * time.Millisecond)
+		advance(20 * time.Millisecond)
 
 		draining.Store(true)
-		s.StopReceiving()
+		s.Drain()
+		began := time.Now()
 		w.must(router.Close())
 		w.must(<-ran)
-		w.must(s.Flush(w.Context()))
 		w.must(s.Close())
+		if took := time.Since(began); took != 0 {
+			t.Errorf("after the drain, closing took %v", took)
+		}
 		if n := done.Load(); n == 0 || n == 500 {
 			t.Errorf("%d done: not in the middle", n)
 		}

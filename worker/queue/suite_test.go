@@ -17,31 +17,38 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 )
 
-// TestWatermillSuite runs Watermill's own suite, on AWS in a box and in real time. Tests of
-// features that SQS does not have (order, consumer groups, old messages, exactly once) are
-// skipped by the suite itself.
+// TestWatermillSuite runs Watermill's own suite against the simulator, in virtual time. Left out are
+// the tests of what SQS does not have: order, consumer groups, old messages, exactly-once delivery.
 func TestWatermillSuite(t *testing.T) {
-	sim := awssim.New(awssim.Options{})
-	t.Cleanup(func() { _ = sim.Close() })
-	client := oneAttempt(sim)
-	account := "123456789012"
-
-	pubSub := func(*testing.T) (message.Publisher, message.Subscriber) {
-		return &suitePublisher{client}, &suiteSubscriber{
-			client: client,
-			Subscriber: New(client, Options{
-				WaitTime:  time.Second,
-				Drain:     time.Second,
-				Unmarshal: suiteUnmarshal,
-			}),
-		}
+	for name, test := range map[string]func(*testing.T, tests.TestContext, tests.PubSubConstructor){
+		"PublishSubscribe":                  tests.TestPublishSubscribe,
+		"ConcurrentSubscribe":               tests.TestConcurrentSubscribe,
+		"ConcurrentSubscribeMultipleTopics": tests.TestConcurrentSubscribeMultipleTopics,
+		"ResendOnError":                     tests.TestResendOnError,
+		"ContinueAfterSubscribeClose":       tests.TestContinueAfterSubscribeClose,
+		"ConcurrentClose":                   tests.TestConcurrentClose,
+		"ContinueAfterErrors":               tests.TestContinueAfterErrors,
+		"PublisherClose":                    tests.TestPublisherClose,
+		"Topic":                             tests.TestTopic,
+		"MessageCtx":                        tests.TestMessageCtx,
+		"SubscribeCtx":                      tests.TestSubscribeCtx,
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, awssim.Options{}, func(w *world) {
+				features := tests.Features{
+					Persistent: true,
+					ForceShort: true, // 100 messages in place of 5,000: other tests of this package have the load
+					GenerateTopicFunc: func(c tests.TestContext) string {
+						return "http://awssim.internal/123456789012/topic-" + string(c.TestID)
+					},
+				}
+				test(w.T, tests.TestContext{TestID: tests.NewTestID(), Features: features}, func(*testing.T) (message.Publisher, message.Subscriber) {
+					s := New(w.client, Options{WaitTime: time.Second, Drain: time.Second, Unmarshal: suiteUnmarshal})
+					return &suitePublisher{w.client}, &suiteSubscriber{s, w.client}
+				})
+			})
+		})
 	}
-	tests.TestPubSub(t, tests.Features{
-		Persistent: true,
-		GenerateTopicFunc: func(tctx tests.TestContext) string {
-			return "http://awssim.internal/" + account + "/topic-" + string(tctx.TestID)
-		},
-	}, pubSub, func(t *testing.T, _ string) (message.Publisher, message.Subscriber) { return pubSub(t) })
 }
 
 const suiteUUID = "_uuid"

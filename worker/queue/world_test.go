@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a box with a queue in it, in virtual time.
+// world is a simulator with a queue in it, in virtual time.
 type world struct {
 	*testing.T
 	sim    *awssim.Sim
@@ -36,7 +36,7 @@ func virtual(t *testing.T, o awssim.Options, test func(w *world)) {
 		sim := awssim.New(o)
 		t.Cleanup(func() { _ = sim.Close() })
 		w := &world{T: t, sim: sim, client: oneAttempt(sim)}
-		w.url, w.dlq = w.create("commands"), w.create("buried")
+		w.url, w.dlq = w.create("commands"), w.create("dead-letters")
 		test(w)
 	})
 }
@@ -48,7 +48,7 @@ func oneAttempt(sim *awssim.Sim) *sqs.Client {
 	return sqs.NewFromConfig(cfg)
 }
 
-// plainBodies keeps answers of a box without latency from being lost. The SDK (smithy-go v1.28)
+// plainBodies prevents that answers of a simulator without latency are lost. The SDK (smithy-go v1.28)
 // closes a request's body as soon as an answer is there, and the WriteTo of a closed body fails
 // with EOF where Read would just end; net/http, which may not have looked for the body's end
 // yet, then closes the connection under the answer.
@@ -173,11 +173,58 @@ func (c *collected) take() []*message.Message {
 	return list
 }
 
+// Backlog is how many messages a queue has.
+type Backlog struct {
+	Visible int // waiting to be received
+	Held    int // received by somebody and not settled, or made visible later
+	Delayed int // sent with a delay that is not over
+}
+
 func (w *world) backlog(url string) Backlog {
 	w.Helper()
-	b, err := New(w.client, Options{}).Backlog(w.Context(), url)
-	w.must(err)
-	return b
+	count := func(name types.QueueAttributeName) int {
+		n, err := strconv.Atoi(w.attribute(url, name))
+		w.must(err)
+		return n
+	}
+	return Backlog{
+		Visible: count(types.QueueAttributeNameApproximateNumberOfMessages),
+		Held:    count(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible),
+		Delayed: count(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
+	}
+}
+
+// settled waits until every message that was acked, nacked or released is settled or given up.
+func (w *world) settled(s *Subscriber) {
+	w.Helper()
+	for range 100_000 {
+		synctest.Wait()
+		s.mu.Lock()
+		settling := 0
+		for l := range s.window.leases {
+			if l.answered() || l.settling != undecided {
+				settling++
+			}
+		}
+		s.mu.Unlock()
+		if settling == 0 {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	w.Fatal("messages are not settled")
+}
+
+// answered reports whether the message was acked or nacked.
+func (l *Lease) answered() bool {
+	select {
+	case <-l.msg.Acked():
+		return true
+	case <-l.msg.Nacked():
+		return true
+	default:
+		return false
+	}
 }
 
 // wantBacklog asserts what a queue holds.
@@ -233,6 +280,13 @@ func (s *spy) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, f
 		s.receive(in)
 	}
 	return s.API.ReceiveMessage(ctx, in, f...)
+}
+
+// polls is how many polls are open.
+func (s *spy) polls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
 }
 
 // most is the most polls that were open at once.

@@ -1,19 +1,25 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"strings"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"go.uber.org/zap"
 
+	"github.com/rescindhq/rescind/worker/breaker"
+	"github.com/rescindhq/rescind/worker/chance"
 	"github.com/rescindhq/rescind/worker/coalesce"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
 // API is what is called of SNS. Retries are owned here: give it a client of one attempt
@@ -24,19 +30,19 @@ type API interface {
 
 // Options says how a Publisher publishes. The zero value of each field means its default.
 type Options struct {
-	// Timeout bounds one request. Default 5 s: SNS answers in tens of milliseconds.
-	Timeout time.Duration
 	// OnDown is called with the reason when the publisher goes down, OnUp when it is up again;
 	// in turn, one at a time. They must not block, and must not call the Publisher.
 	OnDown func(error)
 	OnUp   func()
-	// Go runs a request. Default: on a goroutine of its own.
-	Go func(func())
-	// Logger is told of both, and of rejections. Default: nothing is logged.
+	// Chance is where jitter comes from. nil: a source of a seed drawn now.
+	Chance *rand.Rand
+	// Trouble takes note of what became of each request, by topic. Default: none.
+	Trouble *trouble.Peers
+	// Logger has a line, at level debug, for each rejection. Default: nothing is logged.
 	Logger *zap.Logger
 }
 
-// InternalPrefix begins the keys of metadata that stay in the process: they do not become SNS
+// InternalPrefix begins the keys of metadata that are only for this process: they do not become SNS
 // message attributes.
 const InternalPrefix = "_"
 
@@ -46,6 +52,9 @@ const (
 	// a message that is larger than 256 KiB alone is sent alone, and SNS judges it.
 	batchMax      = 10
 	batchMaxBytes = 262_144
+
+	// requestTimeout bounds one request: SNS answers in tens of milliseconds.
+	requestTimeout = 5 * time.Second
 
 	backoffBase, backoffMax = 200 * time.Millisecond, 5 * time.Second
 )
@@ -67,12 +76,13 @@ func (e *RejectedError) Error() string { return "rejected by SNS: " + e.Code + "
 type Publisher struct {
 	api     API
 	o       Options
-	closing chan struct{}
-	turn    *turnstile
+	closing context.Context // ends with Close
+	end     context.CancelFunc
+	breaker *breaker.Breaker
+	waiting atomic.Int64 // messages that are to be published
 
 	mu     sync.Mutex
-	closed bool
-	active sync.WaitGroup // calls of Publish
+	active sync.WaitGroup // calls of Publish; none is added once closing has ended
 	topics map[string]*coalesce.Group[*entry, error]
 }
 
@@ -80,17 +90,16 @@ var _ message.Publisher = (*Publisher)(nil)
 
 // New returns a Publisher.
 func New(api API, o Options) *Publisher {
-	if o.Timeout <= 0 {
-		o.Timeout = 5 * time.Second
-	}
+	o.Chance = chance.Or(o.Chance)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	p := &Publisher{
-		api: api, o: o, closing: make(chan struct{}),
-		topics: map[string]*coalesce.Group[*entry, error]{},
+	if o.Trouble == nil {
+		o.Trouble = trouble.New(nil)
 	}
-	p.turn = newTurnstile(p.closing, p.down, p.up)
+	p := &Publisher{api: api, o: o, topics: map[string]*coalesce.Group[*entry, error]{}}
+	p.closing, p.end = context.WithCancel(context.Background())
+	p.breaker = breaker.New(breaker.Options{Base: backoffBase, Most: backoffMax, OnDown: o.OnDown, OnUp: o.OnUp, Chance: o.Chance})
 	return p
 }
 
@@ -101,7 +110,7 @@ func New(api API, o Options) *Publisher {
 // InternalPrefix and empty values, which SNS does not take.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.Lock()
-	if p.closed {
+	if p.closing.Err() != nil {
 		p.mu.Unlock()
 		return ErrClosed
 	}
@@ -110,130 +119,72 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	p.mu.Unlock()
 	defer p.active.Done()
 
-	if len(messages) == 1 {
-		return p.publish(group, messages[0])
-	}
 	errs := make([]error, len(messages))
-	var wg sync.WaitGroup
+	var others sync.WaitGroup
 	for i, m := range messages {
-		wg.Go(func() { errs[i] = p.publish(group, m) })
+		if i == len(messages)-1 {
+			errs[i] = p.publish(group, m)
+		} else {
+			others.Go(func() { errs[i] = p.publish(group, m) })
+		}
 	}
-	wg.Wait()
+	others.Wait()
 	return errors.Join(errs...)
 }
 
-// publish sends one message until SNS has accepted it or nobody wants it any more.
+// publish sends one message until SNS accepts or rejects it, its context ends, or the Publisher closes.
 func (p *Publisher) publish(group *coalesce.Group[*entry, error], m *message.Message) error {
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
 	ctx := m.Context()
-	e := newEntry(ctx, m)
+	e := newEntry(m)
 	for failures := 0; ; failures++ {
-		if ctx.Err() != nil {
-			return fmt.Errorf("publishing %s: %w", m.UUID, ctx.Err())
-		}
 		answer, ended := group.Do(ctx, e)
-		if ended != nil {
-			answer = ended
-		}
+		err := cmp.Or(ended, answer)
 		var again *againError
-		if !errors.As(answer, &again) {
-			if answer != nil {
-				return fmt.Errorf("publishing %s: %w", m.UUID, answer)
-			}
+		switch {
+		case err == nil:
 			return nil
-		}
-		if p.isClosing() {
+		case !errors.As(err, &again):
+			return fmt.Errorf("publishing %s: %w", m.UUID, err)
+		case p.closing.Err() != nil:
 			return fmt.Errorf("publishing %s: %w", m.UUID, errors.Join(ErrClosed, again.why))
-		}
-		if again.alone {
-			// The request as a whole succeeded: only this message has to wait.
-			pause(ctx, p.closing, fullJitter(failures))
+		case again.alone:
+			// The request as a whole succeeded: only this message waits. The breaker spaces the others.
+			pause(ctx, p.closing.Done(), chance.Below(p.o.Chance, min(backoffMax, backoffBase<<min(failures, 16))))
 		}
 	}
 }
 
 // Health is why the publisher is down, nil while it is up.
-func (p *Publisher) Health() error { return p.turn.health() }
+func (p *Publisher) Health() error { return p.breaker.Why() }
 
 // Close refuses new messages and waits for those under way. While the publisher is down it does
 // not wait for it to come up: what waits ends with ErrClosed. It may be called repeatedly.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
-	if !p.closed {
-		p.closed = true
-		close(p.closing)
-	}
-	groups := make([]*coalesce.Group[*entry, error], 0, len(p.topics))
-	for _, g := range p.topics {
-		groups = append(groups, g)
-	}
+	p.end()
+	groups := slices.Collect(maps.Values(p.topics))
 	p.mu.Unlock()
 	p.active.Wait()
 	for _, g := range groups {
-		// Requests of messages whose contexts ended; bounded by Options.Timeout.
+		// Requests of messages whose contexts ended; bounded by requestTimeout.
 		_ = g.Wait(context.Background())
 	}
 	return nil
 }
 
-func (p *Publisher) isClosing() bool {
-	select {
-	case <-p.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 func (p *Publisher) groupLocked(topic string) *coalesce.Group[*entry, error] {
 	g := p.topics[topic]
 	if g == nil {
-		// With two part-filled requests under way a twentieth more was published than full ones need.
-		o := coalesce.Options[*entry]{Max: batchMax, PartFilled: 1, MaxBytes: batchMaxBytes, Size: (*entry).size, Go: p.o.Go}
+		o := coalesce.Options[*entry]{
+			PartFilled: 1, Max: batchMax, MaxBytes: batchMaxBytes, Size: func(e *entry) int { return e.bytes },
+		}
 		g = coalesce.New(o, func(list []*entry) []error { return p.send(topic, list) })
 		p.topics[topic] = g
 	}
 	return g
 }
-
-func (p *Publisher) down(why error) {
-	p.o.Logger.Error("publishing fails; going on trying", zap.Error(why))
-	if p.o.OnDown != nil {
-		p.o.OnDown(why)
-	}
-}
-
-func (p *Publisher) up() {
-	p.o.Logger.Info("publishing again")
-	if p.o.OnUp != nil {
-		p.o.OnUp()
-	}
-}
-
-// entry is one message on its way.
-type entry struct {
-	ctx        context.Context // carried with the message, as Watermill's is
-	body       string
-	attributes []attribute
-	bytes      int
-}
-
-type attribute struct{ name, value string }
-
-func newEntry(ctx context.Context, m *message.Message) *entry {
-	e := &entry{ctx: ctx, body: string(m.Payload), bytes: len(m.Payload), attributes: make([]attribute, 0, len(m.Metadata))}
-	for key, value := range m.Metadata {
-		if isSent(key, value) {
-			e.attributes = append(e.attributes, attribute{key, value})
-			e.bytes += len(key) + len(attributeType) + len(value)
-		}
-	}
-	return e
-}
-
-// isSent says whether metadata becomes an attribute.
-func isSent(key, value string) bool { return value != "" && !strings.HasPrefix(key, InternalPrefix) }
-
-func (e *entry) size() int { return e.bytes }
 
 func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
@@ -243,10 +194,4 @@ func pause(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	case <-ctx.Done():
 	case <-stop:
 	}
-}
-
-// fullJitter is a random time up to backoffBase doubled for each failure before this one, or up
-// to backoffMax.
-func fullJitter(failures int) time.Duration {
-	return rand.N(min(backoffMax, backoffBase<<min(failures, 16)))
 }

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a box with a topic in it, and a queue that is subscribed to the topic.
+// world is a simulator with a topic in it, and a queue that is subscribed to the topic.
 type world struct {
 	*testing.T
 	sim   *awssim.Sim
@@ -340,17 +340,17 @@ func TestDownAndUp(t *testing.T) {
 // While the publisher is down there is one request at a time.
 func TestOneProbeAtATime(t *testing.T) {
 	virtual(t, awssim.Options{}, func(w *world) {
-		p := w.publisher(Options{Timeout: 3 * time.Second})
+		p := w.publisher(Options{})
 		w.sim.SetHang("sns", true)
 		wait := publishAll(p, w.topic, 300, "x")
-		advance(4 * time.Second) // what was under way has timed out
+		advance(6 * time.Second) // what was under way has timed out
 		if p.Health() == nil {
 			t.Fatal("up")
 		}
 		before := w.api.requests()
 		advance(30 * time.Second)
-		if probes := w.api.requests() - before; probes < 3 || probes > 10 {
-			t.Errorf("%d requests of 3 s, one at a time, in 30 s", probes)
+		if probes := w.api.requests() - before; probes < 2 || probes > 6 {
+			t.Errorf("%d requests of 5 s, one at a time, in 30 s", probes)
 		}
 		w.sim.SetHang("sns", false)
 		for i, err := range wait() {
@@ -372,7 +372,7 @@ func TestContextEnds(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 10*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		// Nobody wants it any more: it is not sent later.
+		// A message whose context ended is not sent later.
 		w.sim.SetDown("sns", false)
 		w.must(p.Publish(w.topic, message.NewMessage("2", []byte("y"))))
 		if got := w.delivered(); got != "1" {

@@ -7,17 +7,22 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
 	"go.uber.org/zap"
 
-	"github.com/rescindhq/rescind/internal/defect"
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/breaker"
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
-// attributeType is the type of every attribute. The SDK wants a pointer to it; it is never changed.
-var attributeType = "String"
+// attributeType is the type of every attribute.
+const attributeType = "String"
+
+var errLeftOut = errors.New("the answer leaves this message out")
 
 // againError is a failure that is no fault of the message.
 type againError struct {
@@ -27,35 +32,58 @@ type againError struct {
 
 func (e *againError) Error() string { return e.why.Error() }
 
-// send makes one request for a batch, when it is its turn.
+// entry is one message to be published.
+type entry struct {
+	ctx   context.Context // the message's
+	wire  types.PublishBatchRequestEntry
+	bytes int // what SNS counts of it
+}
+
+func newEntry(m *message.Message) *entry {
+	body := string(m.Payload)
+	e := &entry{ctx: m.Context(), bytes: len(body), wire: types.PublishBatchRequestEntry{Message: &body}}
+	for key, value := range m.Metadata {
+		if value == "" || strings.HasPrefix(key, InternalPrefix) {
+			continue
+		}
+		if e.wire.MessageAttributes == nil {
+			e.wire.MessageAttributes = make(map[string]types.MessageAttributeValue, len(m.Metadata))
+		}
+		e.wire.MessageAttributes[key] = types.MessageAttributeValue{DataType: aws.String(attributeType), StringValue: aws.String(value)}
+		e.bytes += len(key) + len(attributeType) + len(value)
+	}
+	return e
+}
+
+// send waits for the breaker and makes one request for a batch, without the messages whose contexts
+// ended meanwhile.
 func (p *Publisher) send(topic string, list []*entry) []error {
-	era, ok := p.turn.enter()
+	pass, ok := p.breaker.Enter(p.closing)
 	if !ok {
 		return all(len(list), &againError{why: ErrClosed})
 	}
 	errs := make([]error, len(list))
-	wanted := make([]int, 0, len(list)) // the wait may have been long
+	var batch []*entry
+	var at []int // where in list the messages of batch are
 	for i, e := range list {
 		if errs[i] = e.ctx.Err(); errs[i] == nil {
-			wanted = append(wanted, i)
+			batch, at = append(batch, e), append(at, i)
 		}
 	}
-	if len(wanted) == 0 {
-		p.turn.leave(era, unknown, nil)
+	if len(batch) == 0 {
+		p.breaker.Leave(pass, breaker.Unknown, nil)
 		return errs
 	}
-	batch := make([]*entry, len(wanted))
-	for i, at := range wanted {
-		batch[i] = list[at]
-	}
+	asked := p.o.Trouble.Peer(trouble.Topic, topic, func() int { return int(p.waiting.Load()) }).Begin()
 	answers, failure := p.request(topic, batch)
+	asked.Answered(failure)
 	if failure != nil {
-		p.turn.leave(era, failed, failure)
+		p.breaker.Leave(pass, breaker.Failed, failure)
 	} else {
-		p.turn.leave(era, succeeded, nil)
+		p.breaker.Leave(pass, breaker.Succeeded, nil)
 	}
-	for i, at := range wanted {
-		errs[at] = answers[i]
+	for i, answer := range answers {
+		errs[at[i]] = answer
 	}
 	return errs
 }
@@ -66,13 +94,19 @@ func (p *Publisher) send(topic string, list []*entry) []error {
 func (p *Publisher) request(topic string, list []*entry) (answers []error, failure error) {
 	in := &sns.PublishBatchInput{TopicArn: &topic, PublishBatchRequestEntries: make([]types.PublishBatchRequestEntry, len(list))}
 	for i, e := range list {
-		in.PublishBatchRequestEntries[i] = e.wire(i)
+		in.PublishBatchRequestEntries[i] = e.wire
+		in.PublishBatchRequestEntries[i].Id = aws.String(strconv.Itoa(i))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), p.o.Timeout)
-	out, err := p.api.PublishBatch(ctx, in, withForm)
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	out, err := p.api.PublishBatch(ctx, in)
 	cancel()
 	if err == nil {
-		return p.read(len(list), out), nil
+		answers, answered := p.read(len(list), out)
+		if !answered {
+			failure = fmt.Errorf("publishing to %s: %w", topic, answers[0])
+			return all(len(list), &againError{why: failure}), failure
+		}
+		return answers, nil
 	}
 	code, text, isContent := contentFault(err)
 	if isContent && len(list) > 1 {
@@ -88,16 +122,17 @@ func (p *Publisher) request(topic string, list []*entry) (answers []error, failu
 	return all(len(list), &againError{why: err}), err
 }
 
-// read gives every entry of a batch its own answer.
-func (p *Publisher) read(n int, out *sns.PublishBatchOutput) []error {
-	errs := all(n, &againError{why: errors.New("the answer leaves this message out"), alone: true})
+// read gives every entry of a batch its own answer. answered is false where it has none for
+// any of them: that is no better than a request that failed.
+func (p *Publisher) read(n int, out *sns.PublishBatchOutput) (errs []error, answered bool) {
+	errs = all(n, &againError{why: errLeftOut, alone: true})
 	at := func(id *string) (int, bool) {
 		i, err := strconv.Atoi(aws.ToString(id))
 		return i, err == nil && i >= 0 && i < n
 	}
 	for _, s := range out.Successful {
 		if i, ok := at(s.Id); ok {
-			errs[i] = nil
+			errs[i], answered = nil, true
 		}
 	}
 	for _, f := range out.Failed {
@@ -105,10 +140,7 @@ func (p *Publisher) read(n int, out *sns.PublishBatchOutput) []error {
 		if !ok {
 			continue
 		}
-		if defect.Is(defect.DropFailed) {
-			errs[i] = nil
-			continue
-		}
+		answered = true
 		code, text := aws.ToString(f.Code), aws.ToString(f.Message)
 		if f.SenderFault {
 			errs[i] = p.rejected(code, text)
@@ -116,24 +148,12 @@ func (p *Publisher) read(n int, out *sns.PublishBatchOutput) []error {
 			errs[i] = &againError{why: fmt.Errorf("%s: %s", code, text), alone: true}
 		}
 	}
-	return errs
+	return errs, answered
 }
 
 func (p *Publisher) rejected(code, text string) error {
-	p.o.Logger.Error("SNS rejects a message", zap.String("code", code), zap.String("text", text))
+	p.o.Logger.Debug("SNS rejects a message", zap.String("code", code), zap.String("text", text))
 	return &RejectedError{Code: code, Message: text}
-}
-
-func (e *entry) wire(i int) types.PublishBatchRequestEntry {
-	w := types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: &e.body}
-	if len(e.attributes) > 0 {
-		w.MessageAttributes = make(map[string]types.MessageAttributeValue, len(e.attributes))
-	}
-	for i := range e.attributes {
-		a := &e.attributes[i]
-		w.MessageAttributes[a.name] = types.MessageAttributeValue{DataType: &attributeType, StringValue: &a.value}
-	}
-	return w
 }
 
 // contentFault reports whether a request was refused as a whole for what its content may be to
@@ -141,7 +161,7 @@ func (e *entry) wire(i int) types.PublishBatchRequestEntry {
 // (permissions, throttling, a missing topic) are the topic's matter.
 func contentFault(err error) (code, text string, is bool) {
 	var api smithy.APIError
-	if !errors.As(err, &api) {
+	if !errors.As(err, &api) || handlers.OriginOf(err) != handlers.FromService {
 		return "", "", false
 	}
 	if strings.Contains(api.ErrorMessage(), "TopicArn") {

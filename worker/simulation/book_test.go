@@ -28,10 +28,10 @@ const (
 
 // What may befall a call of a ledger that is a file, in [history.Befell].
 const (
-	befellDown   = "down"
-	befellLate   = "late"
-	befellUndone = "undone"
-	befellUntold = "untold"
+	befellDown       = "down"
+	befellLate       = "late"
+	befellUndone     = "undone"
+	befellUnanswered = "unanswered"
 )
 
 var errLedger = errors.New("the ledger does not answer")
@@ -45,6 +45,9 @@ type journal struct {
 	down     bool
 	steps    []step
 	receipts []receipt
+	copies   []copied
+	callers  map[string]string // names of processes, by the keys that they sign with
+	forged   map[string]bool   // messages whose attribute of a deferred copy their sender put on
 	endings  []ending
 	befell   map[string]int
 	seen     map[string]uint64
@@ -56,6 +59,13 @@ func (j *journal) setDown(down bool) {
 	j.down = down
 }
 
+// note counts something that befell.
+func (j *journal) note(what string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.befell[what]++
+}
+
 func (j *journal) add(s step) {
 	s.At = time.Now()
 	j.mu.Lock()
@@ -63,8 +73,8 @@ func (j *journal) add(s step) {
 	j.steps = append(j.steps, s)
 }
 
-// draw says what befalls a call: nothing is done, or it is done and not told. late delays it.
-func (j *journal) draw(operation, key string) (undone, untold bool, late time.Duration) {
+// draw says what befalls a call: nothing is done, or it is done and not answered. late delays it.
+func (j *journal) draw(operation, key string) (undone, unanswered bool, late time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.down {
@@ -84,14 +94,14 @@ func (j *journal) draw(operation, key string) (undone, untold bool, late time.Du
 		j.befell[befellLate]++
 	}
 	undone = dice.Float64() < j.rule.Unsent+j.rule.Broken
-	untold = undone || dice.Float64() < j.rule.Doubtful+j.rule.Lost
+	unanswered = undone || dice.Float64() < j.rule.Doubtful+j.rule.Lost
 	switch {
 	case undone:
 		j.befell[befellUndone]++
-	case untold:
-		j.befell[befellUntold]++
+	case unanswered:
+		j.befell[befellUnanswered]++
 	}
-	return undone, untold, late
+	return undone, unanswered, late
 }
 
 // book is the ledger as one process sees it.
@@ -105,9 +115,9 @@ type book struct {
 }
 
 // call makes one call of the ledger under what befalls process and journal. It returns false
-// where the process is not told.
+// where the process gets no answer.
 func (b book) call(ctx context.Context, operation, key string, do func(silent bool)) bool {
-	undone, untold, late := b.draw(operation, key)
+	undone, unanswered, late := b.draw(operation, key)
 	if late > 0 {
 		select {
 		case <-time.After(late):
@@ -117,36 +127,33 @@ func (b book) call(ctx context.Context, operation, key string, do func(silent bo
 	}
 	return b.pass(ctx, operation, func() {
 		if !undone {
-			do(untold)
+			do(unanswered)
 		}
-	}) && !untold
+	}) && !unanswered
 }
 
 func (b book) Claim(ctx context.Context, e ledger.Entry, lease time.Duration) (c *ledger.Claim, err error) {
-	told := b.call(ctx, opClaim, e.Key, func(silent bool) {
+	answered := b.call(ctx, opClaim, e.Key, func(silent bool) {
 		if c, err = b.Ledger.Claim(ctx, e, lease); err == nil {
 			if c.State == ledger.Held {
 				c.Until = c.Until.Add(-b.skew)
 			}
 			s := step{Worker: b.name, Operation: opClaim, Key: e.Key, Number: c.Token.Number, State: c.State, Resumed: c.Resumed, Silent: silent || b.isDead()}
-			switch {
-			case c.State == ledger.Claimed && c.Resumed:
+			if c.State == ledger.Claimed && c.Resumed {
 				s.Progress = &c.Progress
-			case c.State == ledger.Claimed && e.Begun:
-				s.Progress = &ledger.Progress{Begun: true}
 			}
 			s.Outcome = string(c.Outcome)
 			b.add(s)
 		}
 	})
-	if !told {
+	if !answered {
 		return nil, errLedger
 	}
 	return c, err
 }
 
 func (b book) Renew(ctx context.Context, lease time.Duration, tokens ...ledger.Token) (errs []error) {
-	told := b.call(ctx, opRenew, tokens[0].Key, func(silent bool) {
+	answered := b.call(ctx, opRenew, tokens[0].Key, func(silent bool) {
 		errs = b.Ledger.Renew(ctx, lease, tokens...)
 		for i, token := range tokens {
 			if errs[i] != nil { // what was renewed is no news
@@ -154,42 +161,42 @@ func (b book) Renew(ctx context.Context, lease time.Duration, tokens ...ledger.T
 			}
 		}
 	})
-	if !told {
+	if !answered {
 		return slices.Repeat([]error{errLedger}, len(tokens))
 	}
 	return errs
 }
 
 func (b book) Progress(ctx context.Context, updates ...ledger.Update) (errs []error) {
-	told := b.call(ctx, opProgress, updates[0].Token.Key, func(silent bool) {
+	answered := b.call(ctx, opProgress, updates[0].Token.Key, func(silent bool) {
 		errs = b.Ledger.Progress(ctx, updates...)
 		for i, u := range updates {
 			b.note(opProgress, u.Token, step{Progress: &u.Progress}, errs[i], silent)
 		}
 	})
-	if !told {
+	if !answered {
 		return slices.Repeat([]error{errLedger}, len(updates))
 	}
 	return errs
 }
 
 func (b book) Release(ctx context.Context, u ledger.Update) (err error) {
-	told := b.call(ctx, opRelease, u.Token.Key, func(silent bool) {
+	answered := b.call(ctx, opRelease, u.Token.Key, func(silent bool) {
 		err = b.Ledger.Release(ctx, u)
 		b.note(opRelease, u.Token, step{Progress: &u.Progress}, err, silent)
 	})
-	if !told {
+	if !answered {
 		return errLedger
 	}
 	return err
 }
 
 func (b book) Complete(ctx context.Context, t ledger.Token, outcome []byte) (err error) {
-	told := b.call(ctx, opComplete, t.Key, func(silent bool) {
+	answered := b.call(ctx, opComplete, t.Key, func(silent bool) {
 		err = b.Ledger.Complete(ctx, t, outcome)
 		b.note(opComplete, t, step{Outcome: string(outcome)}, err, silent)
 	})
-	if !told {
+	if !answered {
 		return errLedger
 	}
 	return err

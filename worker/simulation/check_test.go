@@ -28,6 +28,7 @@ func check(h *history) []string {
 		c.order(s)
 	}
 	c.memory()
+	c.escalated()
 	c.shut()
 	c.stopped()
 	slices.Sort(c.found)
@@ -42,15 +43,15 @@ type event struct {
 
 type checker struct {
 	*history
-	events  map[string][]event // by event id, in the order of their publication
-	stored  map[string][]step  // what was completed, by event id
-	calls   map[string][]awssim.Record
-	denied  map[string]bool            // the items of requests that AWS denied
-	deletes map[string][]awssim.Record // by message
-	orders  map[string]order           // those that call, by key
-	told    map[string][]step          // what the ledger took of progress, by key
-	lives   map[string]life            // by worker
-	found   []string
+	events   map[string][]event // by event id, in the order of their publication
+	stored   map[string][]step  // what was completed, by event id
+	calls    map[string][]awssim.Record
+	denied   map[string]bool            // the items of requests that AWS denied
+	deletes  map[string][]awssim.Record // by message
+	orders   map[string]order           // those that call, by key
+	progress map[string][]step          // what the ledger took of progress, by key
+	lives    map[string]life            // by worker
+	found    []string
 }
 
 func (c *checker) fault(format string, args ...any) {
@@ -61,7 +62,7 @@ func newChecker(h *history) *checker {
 	c := &checker{
 		history: h, events: map[string][]event{}, stored: map[string][]step{},
 		calls: map[string][]awssim.Record{}, deletes: map[string][]awssim.Record{},
-		orders: map[string]order{}, denied: map[string]bool{}, told: map[string][]step{}, lives: map[string]life{},
+		orders: map[string]order{}, denied: map[string]bool{}, progress: map[string][]step{}, lives: map[string]life{},
 	}
 	for _, o := range h.Plan.Commands {
 		if o.Kind == plain || o.Kind == expires {
@@ -82,13 +83,13 @@ func newChecker(h *history) *checker {
 		c.events[e.ID] = append(c.events[e.ID], event{p, e})
 	}
 	for _, s := range h.Steps {
-		// What was stored without the worker being told is seen by the next claim at the latest.
+		// What was stored without the worker being answered is seen by the next claim at the latest.
 		if s.Outcome != "" && !s.Fenced && !s.Maybe {
 			id := outcome.EventID(s.Key)
 			c.stored[id] = append(c.stored[id], s)
 		}
 		if s.Progress != nil && !s.Fenced && !s.Maybe {
-			c.told[s.Key] = append(c.told[s.Key], s)
+			c.progress[s.Key] = append(c.progress[s.Key], s)
 		}
 	}
 	cancels := slices.Collect(maps.Values(calling))
@@ -123,7 +124,7 @@ func (c *checker) wasDenied(t target) bool {
 
 // carriedOut is whether a request had, or may have had, its effect.
 func carriedOut(r awssim.Record) bool {
-	return r.Status >= 200 && r.Status < 300 || r.Fault == awssim.Doubtful || r.Fault == awssim.Lost
+	return r.Fault.CarriedOut() && (r.Status >= 200 && r.Status < 300 || r.Fault != awssim.NoFault)
 }
 
 // oneContent: an event has one content, that which the ledger stored before, and stands for
@@ -183,12 +184,21 @@ func unanswered(h *history) []string {
 
 func (c *checker) unanswered() (missing []string) {
 	for _, s := range c.Sent {
-		if c.answer(s) == "" {
+		if c.answer(s) == "" && !c.ranOut(c.Plan.Commands[s.Order].Body) {
 			missing = append(missing, c.Plan.Commands[s.Order].ID+" "+s.Message)
 		}
 	}
 	return missing
 }
+
+// ranOut: SQS moved a message with this body to the dead-letter queue, as workers that died, or replies that
+// were lost, had used up its receives.
+func (c *checker) ranOut(body string) bool {
+	return c.Plan.MaxReceives < fewReceives && slices.ContainsFunc(c.DeadLetters, func(b deadLetter) bool { return b.Body == body && b.Mark == "" })
+}
+
+// fewReceives is the maxReceiveCount below which the plan lets receives run out.
+const fewReceives = 100
 
 // answer is the id of the event that answers a message, "" for none.
 func (c *checker) answer(s sent) string {
@@ -210,7 +220,8 @@ func (c *checker) answer(s sent) string {
 	return ""
 }
 
-// burials: what was refused lies in the dead-letter queue with its mark, and nothing else does.
+// burials: what was refused lies in the dead-letter queue, with its mark unless SQS moved it there itself, and
+// nothing else does.
 func (c *checker) burials() {
 	refused := map[string]bool{}
 	for _, s := range c.Sent {
@@ -220,17 +231,17 @@ func (c *checker) burials() {
 		}
 		body := c.Plan.Commands[s.Order].Body
 		refused[body] = true
-		if !slices.ContainsFunc(c.Buried, func(b buried) bool { return b.Body == body && b.Mark != "" }) {
-			c.fault("message %s is answered as invalid and not buried: %s", s.Message, body)
+		if !c.ranOut(body) && !slices.ContainsFunc(c.DeadLetters, func(b deadLetter) bool { return b.Body == body && b.Mark != "" }) {
+			c.fault("message %s is answered as invalid and not dead-lettered: %s", s.Message, body)
 		}
 	}
-	for _, b := range c.Buried {
+	for _, b := range c.DeadLetters {
 		switch {
-		case b.Mark == "":
-			c.fault("a message lies in the dead-letter queue unanswered: %s", b.Body)
-		case refused[b.Body], c.mayGiveUp() && strings.Contains(b.Mark, "SQS had moved the message"):
+		case b.Mark == "" && c.Plan.MaxReceives >= fewReceives:
+			c.fault("SQS moved a message to the dead-letter queue: %s", b.Body)
+		case b.Mark == "", refused[b.Body], c.Plan.MaxReceives < fewReceives && strings.Contains(b.Mark, outcome.CodeInternal):
 		default:
-			c.fault("buried for no reason (%s): %s", b.Mark, b.Body)
+			c.fault("dead-lettered for no reason (%s): %s", b.Mark, b.Body)
 		}
 	}
 }
@@ -294,7 +305,7 @@ func (c *checker) known(key string, t target, claims map[string]map[string][]ste
 		if o := c.orders[key]; o.Kind == expires && r.Began.After(o.Expires.Add(time.Second)) && c.lives[r.Caller].Pause == 0 {
 			c.fault("%s: %s was called at %s, and its expiresAt is %s", key, t.ID, clock(r.Began), clock(o.Expires))
 		}
-		if p, ok := progressOf(claim, t); ok && (p.Taken || p.Status != "") {
+		if p, ok := progressOf(claim, t); ok && (p.Taken && r.Operation == calling[t.Action] && (stronger[t.Action] != calling[t.Action] || c.orders[key].Escalate == 0) || p.Status != "") {
 			c.fault("%s: %s was called at %s by %s, whose claim knew: %+v", key, t.ID, clock(r.Began), r.Caller, p)
 		}
 	}

@@ -15,20 +15,22 @@ import (
 // history is everything that is known of a run when it is over.
 type history struct {
 	Plan plan
-	// Settled says that the queue was empty and all was told in time.
+	// Settled says that the queue was empty and all was reported in time.
 	Settled bool
 	Took    time.Duration
 	// Sent are the messages, by the order in which they were put on the queue.
 	Sent []sent
-	// Requests are those to AWS, as the box served them.
+	// Requests are those to AWS, as the simulator served them.
 	Requests []awssim.Record
 	// Steps are the calls of the ledger that had an effect, may have had one, or were refused.
 	Steps []step
 	// Outcomes are what was published, in its order.
-	Outcomes []published
-	Buried   []buried
+	Outcomes    []published
+	DeadLetters []deadLetter
 	// Receipts are the messages that receives brought, in the order in which they did.
 	Receipts []receipt
+	// Copies are the deferred copies that were sent, in their order.
+	Copies []copied
 	// Endings are those of the processes, in their order.
 	Endings []ending
 	// Befell counts what befell the calls of a ledger that is a file.
@@ -43,6 +45,7 @@ type sent struct {
 	Order   int // index into the plan's
 	Message string
 	At      time.Time
+	Forged  bool `json:",omitzero"` // it has an attribute as only deferred copies have
 }
 
 // published is one publication of an outcome.
@@ -51,13 +54,21 @@ type published struct {
 	Body string
 }
 
-// buried is a message on the dead-letter queue. Mark is empty where SQS put it there.
-type buried struct{ Body, Mark string }
+// deadLetter is a message on the dead-letter queue. Mark is empty where SQS put it there.
+type deadLetter struct{ Body, Mark string }
 
 // receipt is one message that a receive brought.
 type receipt struct {
 	Message, Worker string
-	At              time.Time
+	// Original is the message that this one is a deferred copy of, Message itself where it is none.
+	Original string
+	At       time.Time
+}
+
+// copied is a deferred copy, of a message that was first sent, once the queue had it.
+type copied struct {
+	Original string
+	At       time.Time
 }
 
 // ending is how a process ended.
@@ -65,7 +76,7 @@ type ending struct {
 	Worker string
 	// Crash is where it died; nil: it stopped in order, or never started.
 	Crash *point `json:",omitempty"`
-	// Asked is when it was told to stop, Stopped when it had; zero: it never started.
+	// Asked is when it was asked to stop, Stopped when it had; zero: it never started.
 	Asked   time.Time `json:",omitzero"`
 	Stopped time.Time `json:",omitzero"`
 	// Hidden are the messages that it left so that nobody could receive them.
@@ -100,7 +111,7 @@ type step struct {
 	Fenced bool `json:",omitzero"`
 	// Maybe: the ledger does not know whether it was done.
 	Maybe bool `json:",omitzero"`
-	// Silent: the worker was not told that it was done.
+	// Silent: the worker got no answer that said so.
 	Silent bool `json:",omitzero"`
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
-	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
@@ -23,24 +22,33 @@ func crashAt(stage string, after bool) string {
 	return "crash before: " + stage
 }
 
-func faultOf(service, kind string) string  { return "fault of " + service + ": " + kind }
-func outageOf(service string) string       { return "outage of " + service }
-func commandOf(k kind) string              { return "command: " + string(k) }
-func commandIn(e envelope) string          { return "envelope: " + string(e) }
-func called(action handlers.Action) string { return "called: " + string(action) }
-func targetThat(is fate) string            { return "target: " + string(is) }
-func toldAs(status handlers.Status) string { return "told as " + string(status) }
-func aWorker(does string) string           { return "worker: " + does }
+func faultOf(service, kind string) string      { return "fault of " + service + ": " + kind }
+func outageOf(service string) string           { return "outage of " + service }
+func commandOf(k kind) string                  { return "command: " + string(k) }
+func commandIn(e envelope) string              { return "envelope: " + string(e) }
+func called(action handlers.Action) string     { return "called: " + string(action) }
+func targetThat(is fate) string                { return "target: " + string(is) }
+func reportedAs(status handlers.Status) string { return "reported as " + string(status) }
+func aWorker(does string) string               { return "worker: " + does }
+func keysNotHad(w way) string                  { return "credential endpoint " + string(w) }
+func failsForEver(action handlers.Action) string {
+	return "ended, as its target always fails: " + string(action)
+}
+func forgedAs(f forgery) string            { return "attribute: " + string(f) }
+func escalatedBy(a handlers.Action) string { return "escalated: " + string(a) }
 func received(how string) string           { return "received " + how }
 
 // everything is what enough seeds must meet.
 func everything() (all []string) {
-	for _, s := range slices.Concat(road, inDynamo) {
+	for _, s := range slices.Concat(stages, inDynamo) {
 		all = append(all, crashAt(s.name, false), crashAt(s.name, true))
 	}
 	for _, service := range append([]string{"sqs", "sns", "dynamodb"}, planes...) {
 		all = append(all, outageOf(service))
-		for _, kind := range []awssim.FaultKind{awssim.Unsent, awssim.Broken, awssim.Denied, awssim.Doubtful, awssim.Lost} {
+		for _, kind := range []awssim.FaultKind{
+			awssim.Unsent, awssim.Broken, awssim.Denied, awssim.Doubtful, awssim.Lost,
+			awssim.Middlebox, awssim.MiddleboxAfter, awssim.Refused, awssim.NoAnswer, awssim.NoAnswerAfter,
+		} {
 			all = append(all, faultOf(service, string(kind)))
 		}
 		all = append(all, faultOf(service, late))
@@ -51,7 +59,16 @@ func everything() (all []string) {
 	for _, service := range []string{"sqs", "sns", "batch"} {
 		all = append(all, faultOf(service, items))
 	}
-	for _, what := range []string{befellDown, befellLate, befellUndone, befellUntold} {
+	for _, kind := range []awssim.FaultKind{awssim.Denied, awssim.Broken, awssim.Middlebox, awssim.Refused, awssim.NoAnswer} {
+		all = append(all, faultOf("sts", string(kind)))
+	}
+	for _, w := range ways() {
+		all = append(all, keysNotHad(w))
+	}
+	for action := range states {
+		all = append(all, failsForEver(action))
+	}
+	for _, what := range []string{befellDown, befellLate, befellUndone, befellUnanswered} {
 		all = append(all, faultOf(theLedger, what))
 	}
 	for _, k := range kinds() {
@@ -60,18 +77,24 @@ func everything() (all []string) {
 	for _, e := range envelopes() {
 		all = append(all, commandIn(e))
 	}
+	for _, f := range forgeries() {
+		all = append(all, forgedAs(f))
+	}
 	for action := range states {
 		all = append(all, called(action))
 	}
-	for _, f := range []fate{alive, running, ended, cancelled, unknown} {
+	for action := range stronger {
+		all = append(all, escalatedBy(action))
+	}
+	for _, f := range []fate{alive, running, stubborn, ended, cancelled, unknown} {
 		all = append(all, targetThat(f))
 	}
 	for _, s := range handlers.Statuses() {
 		if s != handlers.Aborted { // until a campaign can be aborted
-			all = append(all, toldAs(s))
+			all = append(all, reportedAs(s))
 		}
 	}
-	return append(all, deniedByAWS, received(twice), aWorker(drains), aWorker(drainsCalmly), aWorker(stands), aWorker(skewed), claimBegins, claimBegan)
+	return append(all, otherAccount, deniedByAWS, received(twice), aWorker(drains), aWorker(drainsCalmly), aWorker(stands), aWorker(skewed))
 }
 
 const (
@@ -79,13 +102,12 @@ const (
 	throttled    = "throttled"
 	items        = "items"
 	twice        = "twice"
-	deniedByAWS  = "told as denied by AWS, not by policy"
+	otherAccount = "called in another account"
+	deniedByAWS  = "reported as denied by AWS, not by policy"
 	drains       = "drains"
 	drainsCalmly = "drains with messages while SQS is sound"
 	stands       = "stands still"
 	skewed       = "has another clock"
-	claimBegins  = "a claim says that calls begin"
-	claimBegan   = "a claim says so, and none began before the next claim"
 )
 
 // met is what a history has met of everything.
@@ -93,23 +115,45 @@ func met(h *history) map[string]bool {
 	all := map[string]bool{}
 	metByWorkers(h, all)
 	metByRequests(h, all)
-	metByClaims(h, all)
 	for _, o := range h.Plan.Commands {
 		all[commandOf(o.Kind)], all[commandIn(o.Envelope)] = true, true
+	}
+	for _, s := range h.Sent {
+		if s.Forged {
+			all[forgedAs(h.Plan.Commands[s.Order].Forged)] = true
+		}
 	}
 	for _, t := range h.Plan.Targets {
 		all[targetThat(t.Fate)] = true
 	}
 	for _, p := range h.Outcomes {
 		if e, err := outcome.Parse([]byte(p.Body)); err == nil {
-			all[toldAs(e.Data.Status)] = true
+			all[reportedAs(e.Data.Status)] = true
+			metByTargets(h, &e.Data, all)
 			all[deniedByAWS] = all[deniedByAWS] || e.Data.Status == handlers.Denied && e.Data.Verdict == handlers.NotStopped
 		}
+	}
+	for _, w := range ways() {
+		all[keysNotHad(w)] = h.Befell[string(w)] > 0
 	}
 	for what := range h.Befell {
 		all[faultOf(theLedger, what)] = true
 	}
 	return all
+}
+
+func metByTargets(h *history, reported *outcome.Data, all map[string]bool) {
+	if reported.Escalated && reported.Status == handlers.Cancelled {
+		all[escalatedBy(reported.Action)] = true
+	}
+	for _, t := range h.Plan.Targets {
+		if t.Fails && len(reported.Targets) == 1 && reported.Action == t.Action && reported.Code == outcome.CodeGaveUp && slices.Contains(t.items(), reported.Targets[0].ID) {
+			all[failsForEver(t.Action)] = true
+		}
+		if reported.Account == t.Account && t.Account != "" && reported.Status == handlers.Cancelled {
+			all[otherAccount] = true
+		}
+	}
 }
 
 func metByWorkers(h *history, all map[string]bool) {
@@ -129,23 +173,6 @@ func metByWorkers(h *history, all map[string]bool) {
 		l := c.lives[end.Worker]
 		all[aWorker(stands)] = all[aWorker(stands)] || l.Pause > 0 && end.Stopped.Sub(begin) > l.PauseAt
 		all[aWorker(skewed)] = all[aWorker(skewed)] || l.Skew != 0 && h.Plan.Ledger == onDynamo && !end.Stopped.IsZero()
-	}
-}
-
-// metByClaims looks for commands that were begun by their claim alone.
-func metByClaims(h *history, all map[string]bool) {
-	c := newChecker(h)
-	said := map[string]bool{} // by key
-	for _, s := range h.Steps {
-		switch o, ours := c.orders[s.Key]; {
-		case s.Operation != opClaim || s.State != ledger.Claimed || s.Progress == nil:
-		case !s.Resumed:
-			said[s.Key], all[claimBegins] = true, true
-		case said[s.Key] && ours:
-			all[claimBegan] = all[claimBegan] || s.Progress.Begun && !slices.ContainsFunc(o.Targets, func(at int) bool {
-				return slices.ContainsFunc(c.callsOf(h.Plan.Targets[at]), func(r awssim.Record) bool { return r.Began.Before(s.At) })
-			})
-		}
 	}
 }
 

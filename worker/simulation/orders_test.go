@@ -20,7 +20,26 @@ type order struct {
 	Kind     kind
 	Envelope envelope  `json:",omitempty"`
 	Expires  time.Time `json:",omitzero"`
+	// Confirm and Escalate are the command's own.
+	Confirm  time.Duration `json:",omitzero"`
+	Escalate time.Duration `json:",omitzero"`
+	// Calm: it is sent when all else has gone wrong, and nothing does but targets that always fail.
+	Calm bool `json:",omitzero"`
+	// Forged is the attribute of a deferred copy that its sender put on it, "" for none.
+	Forged forgery `json:",omitempty"`
 }
+
+// forgery is how a sender makes the attribute by which a worker knows its own deferred copies.
+type forgery string
+
+// The forgeries.
+const (
+	otherID   forgery = "of another message, without the HMAC"
+	otherCopy forgery = "of another message's copy"
+	noJSON    forgery = "no JSON"
+)
+
+func forgeries() []forgery { return []forgery{otherID, otherCopy, noJSON} }
 
 // kind says which outcomes an order may have. The set is closed.
 type kind string
@@ -101,7 +120,7 @@ func (e envelope) id(name string) string {
 // garbages are bodies that cannot be read as commands.
 var garbages = []string{
 	`{"id":`, `[]`, `{"id":"x","action":"batch:CancelJob","parameters":{"jobId":""}}`, `{"action":"s3:DeleteBucket","parameters":{}}`,
-	`{"specversion":"1.0","type":"io.rescind.outcome.v1","source":"/simulation","id":"o","data":{}}`,
+	`{"specversion":"1.0","type":"com.example.other","source":"/simulation","id":"o","data":{}}`,
 	`{"Type":"SubscriptionConfirmation","MessageId":"s","TopicArn":"arn:aws:sns:us-east-1:123456789012:commands","Token":"t"}`,
 	`{"id":"e","detail-type":"Cancel","source":"simulation"}`,
 }
@@ -141,6 +160,11 @@ func (p *planner) orders() {
 	for range p.IntN(3) {
 		p.Commands = append(p.Commands, order{At: p.when(), Kind: garbage, Body: pick(p, garbages...)})
 	}
+	for i := range p.Commands {
+		if p.maybe(0.1) {
+			p.Commands[i].Forged = pick(p, forgeries()...)
+		}
+	}
 }
 
 func (p *planner) share(targets []int) {
@@ -163,6 +187,9 @@ func (p *planner) order(name string, k kind, targets ...int) {
 	if k != reuse && p.maybe(0.3) {
 		e = pick(p, envelopes()[1:]...)
 	}
+	if k == foreign && p.Targets[targets[0]].Action == stopExecution {
+		k = plain // its ARN says where it is, and a command that says otherwise is invalid
+	}
 	p.command(name, k, e, targets...)
 	if k == reuse {
 		p.Commands = append(p.Commands, order{
@@ -182,8 +209,24 @@ func (p *planner) command(name string, k kind, e envelope, targets ...int) {
 	case dry:
 		extra = `,"dryRun":true`
 	case foreign:
-		extra = pick(p, `,"region":"eu-north-1"`, `,"account":"210987654321"`)
+		extra = `,"region":"eu-north-1"`
+		if len(p.Accounts) == 0 && p.maybe(0.5) {
+			extra = `,"account":"210987654321"` // no role is configured
+		}
 	case plain, garbage, reuse:
+	}
+	if action := p.Targets[targets[0]].Action; p.maybe(0.4) && (k == plain || k == expires) {
+		o.Confirm = p.between(time.Second, 6*time.Minute)
+		if stronger[action] != "" && p.maybe(0.6) {
+			o.Escalate = o.Confirm / 2
+			extra += fmt.Sprintf(`,"escalate":%q`, o.Escalate)
+		}
+		if o.Escalate == 0 || p.maybe(0.5) { // without it, it is twice escalate
+			extra += fmt.Sprintf(`,"confirm":%q`, o.Confirm)
+		}
+	}
+	if account := p.Targets[targets[0]].Account; account != "" {
+		extra += fmt.Sprintf(`,"account":%q`, account)
 	}
 	id := fmt.Sprintf(`"id":%q,`, name)
 	if e != bare && p.maybe(0.5) {

@@ -27,6 +27,14 @@ type plan struct {
 	Rules   []rule
 	Quotas  map[string]awssim.Quota
 	Outages []outage
+	// Failures are what else the simulator's requests meet, and when.
+	Failures []failure
+	// Keys is how long the keys live that the workers' own credential endpoint gives out, Endpoint
+	// when it gives none. Endpoint is empty, and the keys last, in most plans.
+	Keys     time.Duration
+	Endpoint []noKeys
+	// Accounts are others than the workers' own, in which they assume a role.
+	Accounts []string
 	// RefuseEnded: Step Functions refuses to stop what has ended, and does not answer as for what
 	// runs.
 	RefuseEnded bool
@@ -43,10 +51,16 @@ const (
 
 // rule is a rule of awssim.Faults, and of the same form for the shared ledger ("ledger:*").
 type rule struct {
-	Name                                                       string
-	Late, Unsent, Broken, Denied, Doubtful, Lost, Items, Twice float64
-	LateBy                                                     time.Duration
+	Name                                                        string
+	Late, Unsent, Broken, Denied, Doubtful, Lost, Items, Twice  float64
+	Middlebox, MiddleboxAfter, Refused, NoAnswer, NoAnswerAfter float64
+	Stale                                                       float64 // reads show what was true StaleBy ago
+	LateBy, StaleBy                                             time.Duration
 }
+
+// staleMost is the most by which reads are late to show what was done: jobs were seen to be missing
+// from DescribeJobs for one to five seconds.
+const staleMost = 6 * time.Second
 
 // outage is a service that answers 503 to everything for a while.
 type outage struct {
@@ -68,7 +82,7 @@ type life struct {
 	Skew time.Duration
 }
 
-// point is a place on the road: before the nth request of a stage is sent, or after it was
+// point is a point of the path: before the nth request of a stage is sent, or after it was
 // carried out and before its answer came.
 type point struct {
 	Stage      string
@@ -77,7 +91,7 @@ type point struct {
 	After      bool
 }
 
-// stage is a step of the road as the world outside sees it: the operations that it is taken by.
+// stage is a step of the path as the world outside sees it: the operations that it is taken by.
 type stage struct {
 	name       string
 	operations []string
@@ -86,8 +100,8 @@ type stage struct {
 	weight int
 }
 
-// road is the stages at which a worker may crash.
-var road = []stage{
+// stages are those at which a worker may crash.
+var stages = []stage{
 	{"receive", []string{"ReceiveMessage"}, 2},
 	{"claim", []string{opClaim}, 2},
 	{"resolve", []string{"ListOpenWorkflowExecutions", "ListClosedWorkflowExecutions"}, 6},
@@ -98,9 +112,9 @@ var road = []stage{
 	{"release", []string{opRelease}, 12},
 	{"complete", []string{opComplete}, 2},
 	{"publish", []string{"PublishBatch"}, 2},
-	{"delete", []string{"DeleteMessageBatch"}, 2},
+	{"delete", []string{"DeleteMessageBatch"}, 4},
 	{"hide or show", []string{"ChangeMessageVisibilityBatch"}, 3},
-	{"bury", []string{"SendMessageBatch"}, 7},
+	{"defer or dead-letter", []string{"SendMessageBatch"}, 7},
 }
 
 // inDynamo is what is a stage where the ledger is on DynamoDB.
@@ -110,7 +124,7 @@ var inDynamo = []stage{
 	{"ledger's read", []string{"GetItem"}, 13},
 }
 
-// planes are the services that commands are about, by the box's names.
+// planes are the services that commands are about, by the simulator's names.
 var planes = []string{"batch", "elasticmapreduce", "iot", "swf", "fsx", "states"}
 
 // planner draws a plan.
@@ -130,15 +144,20 @@ func newPlan(seed uint64) plan {
 	p.MaxReceives, p.Patience = 1000, p.between(20*time.Second, 5*time.Minute)
 	switch p.IntN(10) {
 	case 0:
-		p.MaxReceives, p.Patience = pick(p, 2, 3, 4, 14, 20), 20*time.Second // few enough for SQS itself to bury
+		p.MaxReceives, p.Patience = pick(p, 3, 4, 14, 20), 20*time.Second // few enough to be used up
 	case 1:
 		p.GiveUp = p.between(2*time.Minute, 20*time.Minute)
 	}
 	p.Chaos = p.between(2*time.Minute, 12*time.Minute)
 	p.RefuseEnded = p.maybe(0.5)
+	if p.maybe(0.3) {
+		p.Accounts = []string{"111111111111", "222222222222"}
+	}
 	p.fleet()
 	p.orders()
+	p.calm()
 	p.faults()
+	p.foul()
 	for range 2 + p.IntN(3) {
 		p.Slots = append(p.Slots, p.lives())
 	}
@@ -169,6 +188,16 @@ func (p *planner) faults() {
 		}
 		if p.maybe(0.2) {
 			r.Denied = p.Float64() * 0.2 // rare, since it is final
+		}
+		if p.maybe(0.4) {
+			for _, chance := range []*float64{&r.Middlebox, &r.MiddleboxAfter, &r.Refused, &r.NoAnswer, &r.NoAnswerAfter} {
+				if p.maybe(0.4) {
+					*chance = p.Float64() * p.Float64() * 0.3
+				}
+			}
+		}
+		if p.maybe(0.4) {
+			r.Stale, r.StaleBy = p.Float64(), p.between(200*time.Millisecond, staleMost)
 		}
 		r.LateBy = p.between(100*time.Millisecond, 45*time.Second)
 		p.Rules = append(p.Rules, r)
@@ -223,13 +252,13 @@ func (p *planner) lives() []life {
 
 // crash draws where a process dies.
 func (p *planner) crash() *point {
-	var stages []stage
-	for _, s := range slices.Concat(road, inDynamo) {
+	var weighed []stage
+	for _, s := range slices.Concat(stages, inDynamo) {
 		if p.Ledger == onDynamo || !slices.ContainsFunc(inDynamo, func(d stage) bool { return d.name == s.name }) {
-			stages = append(stages, slices.Repeat([]stage{s}, s.weight)...)
+			weighed = append(weighed, slices.Repeat([]stage{s}, s.weight)...)
 		}
 	}
-	at := pick(p, stages...)
+	at := pick(p, weighed...)
 	c := &point{Stage: at.name, Operations: at.operations, Nth: 1, After: p.maybe(0.5)}
 	if p.maybe(0.5) {
 		c.Nth += p.IntN(4)

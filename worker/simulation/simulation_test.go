@@ -15,7 +15,7 @@ var (
 	seeds  = flag.Uint64("seeds", 24, "how many seeds to run, from 1 on")
 	first  = flag.Uint64("first", 1, "the first seed")
 	one    = flag.Uint64("seed", 0, "one seed to run, and to keep the history of")
-	replay = flag.String("replay", "", "a history that was kept, to check again")
+	replay = flag.String("replay", "", "a saved history to check again")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -91,8 +91,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestTheHistoryThatIsKeptIsTheOneThatWasChecked holds a kept history to the check's verdict.
-func TestTheHistoryThatIsKeptIsTheOneThatWasChecked(t *testing.T) {
+// TestASavedHistoryIsTheOneThatWasChecked: a saved history gets the same verdict.
+func TestASavedHistoryIsTheOneThatWasChecked(t *testing.T) {
 	h := runSeed(t, 1)
 	// Whatever the first one was, and however often it was published, it is missing now.
 	gone := h.Outcomes[0].Body
@@ -101,11 +101,11 @@ func TestTheHistoryThatIsKeptIsTheOneThatWasChecked(t *testing.T) {
 	if len(want) == 0 {
 		t.Fatal("an outcome that was taken out is not missed")
 	}
-	kept, err := load(h.write(t, t.TempDir()))
+	saved, err := load(h.write(t, t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := check(kept); strings.Join(got, "\n") != strings.Join(want, "\n") {
+	if got := check(saved); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,8 @@ type fate string
 // The fates. The set is closed.
 const (
 	alive     fate = "alive"     // may be cancelled, and never ends by itself
-	running   fate = "running"   // in a state that the action does not stop
+	running   fate = "running"   // in a state that the action does not stop, and a stronger one may
+	stubborn  fate = "stubborn"  // AWS takes the action, and only a stronger one stops it
 	ended     fate = "ended"     // completed
 	cancelled fate = "cancelled" // by somebody else, before
 	unknown   fate = "unknown"   // AWS knows no such target
@@ -44,16 +46,16 @@ const (
 var states = map[handlers.Action]map[fate]string{
 	cancelJob:          {alive: "RUNNABLE", running: "RUNNING", ended: "SUCCEEDED", cancelled: "FAILED"},
 	terminateJob:       {alive: "RUNNING", ended: "SUCCEEDED", cancelled: "FAILED"},
-	cancelSteps:        {alive: "PENDING", ended: "COMPLETED", cancelled: "CANCELLED"},
+	cancelSteps:        {alive: "PENDING", stubborn: "RUNNING", ended: "COMPLETED", cancelled: "CANCELLED"},
 	cancelJobExecution: {alive: "QUEUED", running: "IN_PROGRESS", ended: "SUCCEEDED", cancelled: "CANCELED"},
 	cancelThingJob:     {alive: "IN_PROGRESS", running: "DELETION_IN_PROGRESS", ended: "COMPLETED", cancelled: "CANCELED"},
-	cancelWorkflow:     {alive: "", ended: "COMPLETED", cancelled: "CANCELED"},
+	cancelWorkflow:     {alive: "", stubborn: "", ended: "COMPLETED", cancelled: "CANCELED"},
 	terminateWorkflow:  {alive: "", ended: "COMPLETED", cancelled: "TERMINATED"},
 	cancelTask:         {alive: "EXECUTING", ended: "SUCCEEDED", cancelled: "CANCELED"},
 	stopExecution:      {alive: "RUNNING", ended: "SUCCEEDED", cancelled: "ABORTED"},
 }
 
-// calling is what the box calls the cancelling operation of an action.
+// calling is what the simulator calls the cancelling operation of an action.
 var calling = map[handlers.Action]string{
 	cancelJob: "CancelJobs", terminateJob: "TerminateJobs", cancelSteps: "CancelSteps",
 	cancelJobExecution: "CancelJobExecution", cancelThingJob: "CancelJob",
@@ -61,7 +63,14 @@ var calling = map[handlers.Action]string{
 	cancelTask: "CancelDataRepositoryTask", stopExecution: "StopExecution",
 }
 
-// reading is what the box calls the operation that reads an action's targets.
+// stronger is what the simulator calls the stronger operation for an action's targets; a parameter of the same one
+// makes it stronger where they are alike.
+var stronger = map[handlers.Action]string{
+	cancelJob: "TerminateJobs", cancelSteps: "CancelSteps", cancelJobExecution: "CancelJobExecution",
+	cancelWorkflow: "TerminateWorkflowExecution",
+}
+
+// reading is what the simulator calls the operation that reads an action's targets.
 var reading = map[handlers.Action]string{
 	cancelJob: "DescribeJobs", terminateJob: "DescribeJobs", cancelSteps: "ListSteps",
 	cancelJobExecution: "DescribeJobExecution", cancelThingJob: "DescribeJob",
@@ -84,10 +93,38 @@ type target struct {
 	// Version is the expectedVersion of an IoT execution's commands; 0 is none.
 	Version int  `json:",omitzero"`
 	Shared  bool // more than one command names it
+	// Account is another than the workers' own; "": it is theirs.
+	Account string `json:",omitempty"`
+	// Fails: every request that names it is answered 5xx, for ever.
+	Fails bool `json:",omitzero"`
 }
 
 // items are what requests may name it by.
 func (t target) items() []string { return []string{t.ID, t.Group + "/" + t.ID, t.ID + "/" + t.Group} }
+
+// item is what the simulator's faults know it by.
+func (t target) item() string {
+	if t.Action == cancelJobExecution {
+		return t.ID + "/" + t.Group
+	}
+	return t.ID
+}
+
+// name gives the nth target the names that its action wants.
+func (p *planner) name(t *target, n int) {
+	switch t.Action {
+	case cancelSteps:
+		t.ID, t.Group = fmt.Sprintf("s-%013d", n), pick(p, "j-1", "j-2")
+	case cancelJobExecution:
+		t.ID, t.Group = fmt.Sprintf("thing-%d", n), "rollout"
+	case cancelTask:
+		t.ID = fmt.Sprintf("task-%017x", n)
+	case stopExecution:
+		t.ID = fmt.Sprintf("arn:aws:states:us-east-1:123456789012:execution:orders:run-%d", n)
+	default:
+		t.ID = fmt.Sprintf("%s-%d", t.Action.Service(), n)
+	}
+}
 
 // fleet makes the targets: mostly such as can be cancelled.
 func (p *planner) fleet() {
@@ -98,25 +135,17 @@ func (p *planner) fleet() {
 			cancelTask, cancelTask, stopExecution, stopExecution,
 		)}
 		if p.maybe(0.35) {
-			t.Fate = pick(p, running, ended, cancelled, unknown)
+			t.Fate = pick(p, running, stubborn, ended, cancelled, unknown)
 		}
 		if _, there := states[t.Action][t.Fate]; !there && t.Fate != unknown {
 			t.Fate = alive
 		}
-		switch t.Action {
-		case cancelSteps:
-			t.ID, t.Group = fmt.Sprintf("s-%013d", i), pick(p, "j-1", "j-2")
-		case cancelJobExecution:
-			t.ID, t.Group = fmt.Sprintf("thing-%d", i), "rollout"
-			if p.maybe(0.4) {
-				t.Version = pick(p, rightVersion, wrongVersion)
-			}
-		case cancelTask:
-			t.ID = fmt.Sprintf("task-%017x", i)
-		case stopExecution:
-			t.ID = fmt.Sprintf("arn:aws:states:us-east-1:123456789012:execution:orders:run-%d", i)
-		default:
-			t.ID = fmt.Sprintf("%s-%d", t.Action.Service(), i)
+		p.name(&t, i)
+		if t.Action == cancelJobExecution && p.maybe(0.4) {
+			t.Version = pick(p, rightVersion, wrongVersion)
+		}
+		if t.Action.Service() == "batch" && len(p.Accounts) > 0 && p.maybe(0.7) {
+			t.Account = pick(p, p.Accounts...)
 		}
 		p.Targets = append(p.Targets, t)
 	}
@@ -170,15 +199,15 @@ func (w *world) put(t target) {
 	}
 	switch t.Action {
 	case cancelJob, terminateJob:
-		w.sim.PutJobs(awssim.Job{ID: t.ID, State: batch.State(state), Cancelled: t.Fate == cancelled, Reason: "somebody else's"})
+		w.sim.PutJobs(awssim.Job{ID: t.ID, Account: t.Account, State: batch.State(state), Cancelled: t.Fate == cancelled, Reason: "somebody else's"})
 	case cancelSteps:
-		w.sim.PutSteps(awssim.Step{Cluster: t.Group, ID: t.ID, State: emr.State(state)})
+		w.sim.PutSteps(awssim.Step{Cluster: t.Group, ID: t.ID, State: emr.State(state), Stubborn: t.Fate == stubborn})
 	case cancelJobExecution:
 		w.sim.PutJobExecutions(awssim.JobExecution{Thing: t.ID, Job: t.Group, State: iot.State(state), Version: rightVersion})
 	case cancelThingJob:
 		w.sim.PutThingJobs(awssim.ThingJob{ID: t.ID, State: iot.JobState(state)})
 	case cancelWorkflow, terminateWorkflow:
-		w.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: t.ID, RunID: "run", Close: swf.CloseStatus(state)})
+		w.sim.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: t.ID, RunID: "run", Close: swf.CloseStatus(state), Ignores: t.Fate == stubborn})
 	case cancelTask:
 		w.sim.PutTasks(awssim.Task{ID: t.ID, State: fsx.State(state)})
 	case stopExecution:
@@ -190,7 +219,7 @@ func (w *world) put(t target) {
 func (w *world) end(t target) end {
 	switch t.Action {
 	case cancelJob, terminateJob:
-		j, _ := w.sim.Job(t.ID)
+		j, _ := w.sim.JobIn(cmp.Or(t.Account, account), "us-east-1", t.ID)
 		return end{string(j.State), j.State == "FAILED" && (j.Cancelled || j.Terminated)}
 	case cancelSteps:
 		s, _ := w.sim.Step(t.Group, t.ID)

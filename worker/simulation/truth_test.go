@@ -7,6 +7,7 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
+	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
@@ -16,15 +17,13 @@ func (c *checker) order(s sent) {
 	o := c.Plan.Commands[s.Order]
 	id := c.answer(s)
 	if id == "" {
-		c.fault("%s, message %s: lost, it has no outcome", o.ID, s.Message)
+		if !c.ranOut(o.Body) {
+			c.fault("%s, message %s: lost, it has no outcome", o.ID, s.Message)
+		}
 		return
 	}
 	e := c.events[id][0]
-	for _, d := range c.deletes[s.Message] {
-		if carriedOut(d) && d.Began.Before(e.At) {
-			c.fault("%s, message %s: deleted at %s, and its outcome was published at %s", o.ID, s.Message, clock(d.Began), clock(e.At))
-		}
-	}
+	c.deferred(o, s, e.At)
 	for _, other := range c.ids(s) {
 		// That of its id may be of the command that has the id by right.
 		if other != id && other == outcome.EventID("msg:"+s.Message) && len(c.events[other]) > 0 {
@@ -38,19 +37,59 @@ func (c *checker) order(s sent) {
 		return
 	}
 	if o.Kind == reuse && len(o.Targets) == 0 {
-		if e.Data.Status != handlers.NotFound && !c.mayGiveUp() && !c.denied["other-"+o.ID] {
+		if e.Data.Status != handlers.NotFound && !c.mayGiveUp(target{}) && !c.denied["other-"+o.ID] {
 			c.fault("%s: came to %s, and there is no such job", o.ID, e.Data.Status)
 		}
 		return
 	}
 	c.whole(o, e)
+	c.prompt(o, s, e)
 	if len(e.Data.Targets) != len(o.Targets) {
 		c.fault("%s: %d targets in the outcome, %d in the command", o.ID, len(e.Data.Targets), len(o.Targets))
 		return
 	}
-	for i, told := range e.Data.Targets {
-		c.truth(o, e, o.Targets[i], told)
+	for i, reported := range e.Data.Targets {
+		c.truth(o, e, o.Targets[i], reported)
 	}
+}
+
+// deferred: until its outcome was published, each copy of a message was deleted only when another one was
+// on the queue.
+func (c *checker) deferred(o order, s sent, published time.Time) {
+	ids := []string{s.Message}
+	for _, r := range c.Receipts {
+		if r.Original == s.Message && !slices.Contains(ids, r.Message) {
+			ids = append(ids, r.Message)
+		}
+	}
+	var deleted []time.Time
+	for _, id := range ids {
+		for _, d := range c.deletes[id] { // of several of one message the first counts
+			if carriedOut(d) && d.Began.Before(published) {
+				deleted = append(deleted, d.Began)
+				break
+			}
+		}
+	}
+	slices.SortFunc(deleted, time.Time.Compare)
+	for n, at := range deleted {
+		copies := 0
+		for _, k := range c.Copies {
+			if k.Original == s.Message && !k.At.After(at) {
+				copies++
+			}
+		}
+		if copies <= n {
+			c.fault("%s, message %s: its copy %d was deleted at %s when no other was there, and its outcome was published at %s", o.ID, s.Message, n+1, clock(at), clock(published))
+		}
+	}
+}
+
+// isFrom: the message that an outcome names was sent then, for that command.
+func (c *checker) isFrom(o order, e event) bool {
+	return slices.ContainsFunc(c.Sent, func(s sent) bool {
+		return c.Plan.Commands[s.Order].ID == o.ID && s.Message == e.Data.MessageID && s.At.Truncate(time.Millisecond).Equal(e.Data.EnqueuedAt.Truncate(time.Millisecond))
+	})
 }
 
 // whole: what the outcome says of the command is what its targets come to, and time ran out where it
@@ -63,6 +102,9 @@ func (c *checker) whole(o order, e event) {
 	if e.Data.Status != status || e.Data.Verdict != verdict || !maps.Equal(e.Data.Counts, counts) {
 		c.fault("%s: says %s, %s, %v, and its targets come to %s, %s, %v", o.ID, e.Data.Status, e.Data.Verdict, e.Data.Counts, status, verdict, counts)
 	}
+	if !c.isFrom(o, e) {
+		c.fault("%s: the outcome is of message %q of %s, and no such message was sent", o.ID, e.Data.MessageID, clock(e.Data.EnqueuedAt))
+	}
 	if e.Data.CommandID != o.ID || e.Data.DryRun != (o.Kind == dry) {
 		c.fault("%s (%s): the outcome is of %s, dry run: %t", o.ID, o.Kind, e.Data.CommandID, e.Data.DryRun)
 	}
@@ -70,7 +112,7 @@ func (c *checker) whole(o order, e event) {
 		c.fault("%s: expired at %s, and its expiresAt is %s", o.ID, clock(e.Data.FinishedAt), clock(o.Expires))
 	}
 	age := e.Data.FinishedAt.Sub(e.Data.EnqueuedAt)
-	if c.Plan.MaxReceives >= 100 && e.Data.Code == outcome.CodeGaveUp && age < c.Plan.GiveUp {
+	if e.Data.Code == outcome.CodeGaveUp && age < c.Plan.GiveUp {
 		c.fault("%s: given up at an age of %s, and the plan says %s", o.ID, age, c.Plan.GiveUp)
 	}
 	if !o.Kind.calls() && c.mayHaveCalled(keyOf(o)) {
@@ -86,70 +128,100 @@ func keyOf(o order) string {
 	return o.ID
 }
 
-// mayGiveUp: the plan lets time, or receives, run out.
-func (c *checker) mayGiveUp() bool {
-	return c.Plan.GiveUp > 0 || c.Plan.MaxReceives < 100
+// mayGiveUp: the plan lets time run out; or this target's time, since it always fails.
+func (c *checker) mayGiveUp(t target) bool {
+	return c.Plan.GiveUp > 0 && c.Plan.GiveUp < lateGiveUp || t.Fails
 }
 
 // truth: a target's status is one that its fate allows, and claims no more than was done.
-func (c *checker) truth(o order, e event, at int, told outcome.Target) {
+func (c *checker) truth(o order, e event, at int, reported outcome.Target) {
 	t, end := c.Plan.Targets[at], c.Ends[at]
 	calls := c.callsOf(t)
 	done := slices.ContainsFunc(calls, carriedOut)
-	// Nobody called it for this command, as far as can be told.
+	// Nobody called it for this command, as far as is known.
 	spared := t.Shared || len(calls) == 0
 	// What AWS denied to be read, nobody knows.
 	denied := c.wasDenied(t)
 	ok := false
-	switch told.Status {
+	switch reported.Status {
 	case handlers.Cancelled:
 		// After a call that was never answered, or was only about to be made when its worker died,
-		// the target of somebody else's cancel cannot be told from one of ours: it was seen to have
+		// the target of somebody else's cancel cannot be distinguished from one of ours: it was seen to have
 		// stopped by a cancel.
-		ok = done && t.Fate == alive && end.Stopped || t.Fate == cancelled && c.mayHaveCalled(o.ID)
+		ok = done && (t.Fate == alive || c.mayEscalate(t)) && end.Stopped || t.Fate == cancelled && c.mayHaveCalled(o.ID)
 	case handlers.Accepted:
 		ok = c.accepted(o, e, t, end, done)
 	case handlers.AlreadyCancelled:
-		ok = t.Fate == cancelled || t.Fate == alive && t.Shared && end.Stopped
+		ok = t.Fate == cancelled || (t.Fate == alive || c.mayEscalate(t)) && t.Shared && end.Stopped
 	case handlers.AlreadyEnded:
 		ok = t.Fate == ended
 	case handlers.NotCancellable:
-		ok = t.Fate == running
+		// With escalate it is stopped all the same, unless the stronger call may not be made, or is refused.
+		ok = t.Fate == running && (o.Escalate == 0 || o.Kind == expires || c.mayGiveUp(t) || denied)
 	case handlers.NotFound:
 		ok = t.Fate == unknown
 	case handlers.Conflict:
-		// What has ended has not the version either, which only its state tells. The right one does
+		// What has ended has not the version either, which only its state shows. The right one does
 		// not match any more once a call was carried out, and that too may be denied to be read.
 		ok = (t.Fate == alive || t.Fate == running || denied) && t.Version == wrongVersion || t.Version == rightVersion && done && denied
 	case handlers.Expired:
 		ok = o.Kind == expires && spared
 	case handlers.DryRun:
-		ok = o.Kind == dry && spared
+		ok = o.Kind == dry && spared && c.foretold(reported, t, end, denied)
 	case handlers.Denied:
-		ok = denied && told.Code != policyDenied || o.Kind == foreign && told.Code == policyDenied && spared
+		ok = denied && reported.Code != policyDenied || o.Kind == foreign && reported.Code == policyDenied && spared
 	case handlers.Failed:
-		ok = denied || o.Kind == expires && told.Code == "Expired" || c.mayGiveUp() && told.Code == outcome.CodeGaveUp ||
+		ok = denied || o.Kind == expires && reported.Code == "Expired" || c.mayGiveUp(t) && reported.Code == outcome.CodeGaveUp ||
+			c.Plan.MaxReceives < fewReceives && reported.Code == outcome.CodeInternal ||
 			// EMR has no code for what passes.
-			t.Action == cancelSteps && told.Code == "FAILED" && slices.ContainsFunc(calls, func(r awssim.Record) bool { return r.FailedItems > 0 })
+			t.Action == cancelSteps && reported.Code == "FAILED" && slices.ContainsFunc(calls, func(r awssim.Record) bool { return r.FailedItems > 0 })
 	case handlers.Invalid, handlers.Aborted, handlers.Partial:
 	}
-	switch kept := told.Status == handlers.DryRun || told.Status == handlers.Denied && told.Code == policyDenied; {
+	// Of a target that always fails AWS never said anything.
+	ok = ok && (!t.Fails || slices.Contains([]handlers.Status{handlers.Failed, handlers.Expired, handlers.DryRun}, reported.Status) ||
+		reported.Status == handlers.Denied && reported.Code == policyDenied)
+	switch spares := reported.Status == handlers.DryRun || reported.Status == handlers.Denied && reported.Code == policyDenied; {
 	case o.Kind != dry && o.Kind != foreign:
-	case !spared, !kept && told.Code != outcome.CodeGaveUp:
+	case !spared, !spares && reported.Code != outcome.CodeGaveUp:
 		ok = false
 	}
-	switch told.Status {
+	switch reported.Status {
 	case handlers.Denied, handlers.Failed, handlers.Conflict, handlers.Expired:
 		if c.knewTaken(keyOf(o), t) || !t.Shared && c.sawTaken(keyOf(o), e, calls) {
-			c.fault("%s: %s is told as %s %s, and who tells it knew that AWS took the request", o.ID, t.ID, told.Status, told.Code)
+			c.fault("%s: %s is reported as %s %s, and the worker that reported it knew that AWS took the request", o.ID, t.ID, reported.Status, reported.Code)
 		}
 	case handlers.Cancelled, handlers.Accepted, handlers.AlreadyCancelled, handlers.AlreadyEnded, handlers.NotCancellable,
 		handlers.NotFound, handlers.Invalid, handlers.Aborted, handlers.DryRun, handlers.Partial:
 	}
 	if !ok {
 		c.fault("%s (%s): %s %s was %s, is %q (stopped: %t), calls: %d, carried out: %t, denied: %t, and the outcome says %s %s %q",
-			o.ID, o.Kind, t.Action, t.ID, t.Fate, end.State, end.Stopped, len(calls), done, denied, told.Status, told.Code, told.Message)
+			o.ID, o.Kind, t.Action, t.ID, t.Fate, end.State, end.Stopped, len(calls), done, denied, reported.Status, reported.Code, reported.Message)
 	}
+}
+
+// foretold: a dry run's prediction is of a state that its target was in when it was read; a stale read may show a time
+// at which it was not there yet.
+func (c *checker) foretold(reported outcome.Target, t target, end end, denied bool) bool {
+	switch reported.Prediction {
+	case "":
+		return reported.Code != ""
+	case handlers.Accepted:
+		return t.Fate == alive || t.Fate == stubborn
+	case handlers.Cancelled, handlers.AlreadyCancelled:
+		return t.Fate == cancelled || (t.Fate == alive || c.mayEscalate(t)) && t.Shared && end.Stopped
+	case handlers.AlreadyEnded:
+		return t.Fate == ended
+	case handlers.NotCancellable:
+		return t.Fate == running
+	case handlers.NotFound:
+		return t.Fate == unknown || slices.ContainsFunc(c.Plan.Rules, func(r rule) bool { return r.Stale > 0 })
+	case handlers.Conflict:
+		return t.Fate == alive && (t.Version == wrongVersion || t.Shared)
+	case handlers.Denied:
+		return denied
+	case handlers.Failed, handlers.Invalid, handlers.Expired, handlers.Aborted, handlers.DryRun, handlers.Partial:
+	}
+	return false
 }
 
 // policyDenied is the code of what policy, not AWS, denied.
@@ -160,6 +232,10 @@ func (c *checker) accepted(o order, e event, t target, end end, done bool) bool 
 	switch {
 	case !done:
 		return false
+	case !c.lookedFor(o, e, t):
+		return false
+	case t.Fate == stubborn, t.Fate == running && o.Escalate > 0:
+		return true
 	case t.Fate == alive:
 		over := begin.Add(c.Took)
 		return end.Stopped || e.At.Add(c.Plan.StopAfter).After(over)
@@ -167,17 +243,73 @@ func (c *checker) accepted(o order, e event, t target, end end, done bool) bool 
 		return true // Step Functions answers as for what runs
 	}
 	// Batch takes what it cannot stop, and its state was not to be read.
-	return o.Kind == expires || c.mayGiveUp() || c.wasDenied(t)
+	return o.Kind == expires || c.mayGiveUp(t) || c.wasDenied(t)
+}
+
+// mayEscalate: a stronger action than the target's own is what stops it, and a command asks for it.
+func (c *checker) mayEscalate(t target) bool {
+	return (t.Fate == running || t.Fate == stubborn) && slices.ContainsFunc(c.Plan.Commands, func(o order) bool {
+		return o.Escalate > 0 && slices.ContainsFunc(o.Targets, func(at int) bool { return c.Plan.Targets[at].ID == t.ID })
+	})
+}
+
+// lookedFor: proof was looked for as long as the command asks, from the first acceptance on, which is no sooner
+// than the first call.
+func (c *checker) lookedFor(o order, e event, t target) bool {
+	first := c.callsOf(t)[0].Began
+	for _, at := range o.Targets { // confirm counts from the command's first acceptance
+		if calls := c.callsOf(c.Plan.Targets[at]); len(calls) > 0 && calls[0].Began.Before(first) {
+			first = calls[0].Began
+		}
+	}
+	tooOld := c.Plan.GiveUp > 0 && e.Data.FinishedAt.Sub(e.Data.EnqueuedAt) >= c.Plan.GiveUp
+	return o.Confirm == 0 || t.Shared || tooOld || !e.Data.FinishedAt.Before(first.Add(o.Confirm))
+}
+
+// escalated: the stronger action was taken of nothing that no command asks it for, and not before its time.
+func (c *checker) escalated() {
+	for i, t := range c.Plan.Targets {
+		if t.Fate == stubborn && c.Ends[i].Stopped && !c.mayEscalate(t) {
+			c.fault("%s is stubborn, no command asks for more than %s, and it has stopped", t.ID, t.Action)
+		}
+	}
+	for key, o := range c.orders {
+		for _, at := range o.Targets {
+			if t := c.Plan.Targets[at]; !t.Shared && stronger[t.Action] != calling[t.Action] {
+				c.escalatedInTime(key, o, t)
+			}
+		}
+	}
+}
+
+func (c *checker) escalatedInTime(key string, o order, t target) {
+	var plain time.Time
+	for _, r := range c.callsOf(t) {
+		switch {
+		case r.Operation == calling[t.Action] && plain.IsZero():
+			plain = r.Began
+		case r.Operation != stronger[t.Action]:
+		case o.Escalate == 0:
+			c.fault("%s: %s was called at %s by %s, which nobody asked for", key, t.ID, clock(r.Began), r.Operation)
+		case t.Fate != running && r.Began.Before(plain.Add(o.Escalate)):
+			c.fault("%s: %s was called at %s by %s, and first at %s: escalate is %s", key, t.ID, clock(r.Began), r.Operation, clock(plain), o.Escalate)
+		case slices.ContainsFunc(c.progress[key], func(s step) bool {
+			p, ok := progressOf(s, t)
+			return ok && p.Escalation == ledger.EscalationAnswered && s.At.Before(r.Began)
+		}):
+			c.fault("%s: %s was called at %s by %s again, which AWS had answered", key, t.ID, clock(r.Began), r.Operation)
+		}
+	}
 }
 
 // mayHaveCalled: a worker wrote down that it would call.
 func (c *checker) mayHaveCalled(key string) bool {
-	return slices.ContainsFunc(c.told[key], func(s step) bool { return s.Progress.Begun })
+	return slices.ContainsFunc(c.progress[key], func(s step) bool { return s.Progress.Begun })
 }
 
 // knewTaken: a worker wrote down that AWS took a request for a target.
 func (c *checker) knewTaken(key string, t target) bool {
-	return slices.ContainsFunc(c.told[key], func(s step) bool {
+	return slices.ContainsFunc(c.progress[key], func(s step) bool {
 		p, ok := progressOf(s, t)
 		return ok && p.Taken
 	})
@@ -203,19 +335,19 @@ func (c *checker) sawTaken(key string, e event, calls []awssim.Record) bool {
 	})
 }
 
-// stopped: a worker that is told to stop does so in time; and where SQS did what it was asked, none
+// stopped: a worker that is asked to stop does so in time; and where SQS did what it was asked, none
 // of its messages is hidden from the others for long.
 func (c *checker) stopped() {
 	// The drain, then what Worker.Run says: some seconds to settle, of each queue.
 	const within = drainFor + 20*time.Second
-	// What is released for no longer is not taken back: it comes back by itself as soon.
-	const soon = 2 * time.Second
+	// What is deferred for no longer remains in flight, and comes back by itself.
+	const soon = time.Minute
 	for _, end := range c.Endings {
 		if end.Crash != nil || end.Stopped.IsZero() || c.lives[end.Worker].Pause > 0 {
 			continue
 		}
 		if took := end.Stopped.Sub(end.Asked); took > within {
-			c.fault("%s was told to stop at %s and took %s", end.Worker, clock(end.Asked), took)
+			c.fault("%s was asked to stop at %s and took %s", end.Worker, clock(end.Asked), took)
 		}
 		if !c.calm(end) {
 			continue
@@ -231,7 +363,7 @@ func (c *checker) stopped() {
 
 // calm: while a worker stopped, SQS did what it was asked.
 func (c *checker) calm(end ending) bool {
-	return !slices.ContainsFunc(c.Plan.Rules, func(r rule) bool { return r.Name == "sqs:*" || r.Name == "sqs:ReceiveMessage" }) &&
+	return !c.troubled(end.Asked, end.Stopped) && !slices.ContainsFunc(c.Plan.Rules, func(r rule) bool { return r.Name == "sqs:*" || r.Name == "sqs:ReceiveMessage" }) &&
 		!slices.ContainsFunc(c.Plan.Outages, func(o outage) bool {
 			return o.Service == "sqs" && begin.Add(o.At).Before(end.Stopped) && begin.Add(o.At+o.For).After(end.Asked)
 		})

@@ -9,17 +9,20 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+
+	"github.com/rescindhq/rescind/worker/queue"
 )
 
 var errCrashed = errors.New("this process is dead")
 
 // process is one worker's process as the world outside sees it: what it sends and what reaches
-// it. A process that has crashed sends nothing and is told nothing any more; what goes on inside
+// it. A process that has crashed sends nothing and gets no answers any more; what goes on inside
 // it no longer matters.
 type process struct {
 	name    string
@@ -104,9 +107,9 @@ func (p *process) die() {
 	}
 }
 
-// pass runs one operation of the process, unless it is dead or dies before it. told says whether
+// pass runs one operation of the process, unless it is dead or dies before it. answered says whether
 // the process learns what came of it.
-func (p *process) pass(ctx context.Context, operation string, do func()) (told bool) {
+func (p *process) pass(ctx context.Context, operation string, do func()) (answered bool) {
 	if !p.stand(ctx) {
 		return false
 	}
@@ -130,13 +133,25 @@ type wire struct {
 
 // Do implements aws.HTTPClient.
 func (w wire) Do(r *http.Request) (out *http.Response, err error) {
-	told := w.pass(r.Context(), operation(r.Context()), func() {
+	w.journal.signs(w.name, r)
+	var sends []byte
+	if operation(r.Context()) == "SendMessageBatch" {
+		if sends, err = io.ReadAll(r.Body); err != nil {
+			return nil, fmt.Errorf("reading what is sent: %w", err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(sends))
+	}
+	answered := w.pass(r.Context(), operation(r.Context()), func() {
 		out, err = w.client.Do(r) //nolint:bodyclose // the caller closes it, or the lines below
-		if err == nil && operation(r.Context()) == "ReceiveMessage" {
+		switch {
+		case err != nil:
+		case sends != nil:
+			err = w.noteCopies(sends, out)
+		case operation(r.Context()) == "ReceiveMessage":
 			err = w.note(out)
 		}
 	})
-	if told {
+	if answered {
 		return out, err
 	}
 	if out != nil {
@@ -145,31 +160,98 @@ func (w wire) Do(r *http.Request) (out *http.Response, err error) {
 	return nil, errCrashed
 }
 
+// signs writes down which process has the key that a request is signed with: that of a role's
+// session is not the process's own.
+func (j *journal) signs(name string, r *http.Request) {
+	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	key, _, ok := strings.Cut(rest, "/")
+	if !ok {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.callers[key] = name
+}
+
 // note writes down which messages a receive brought, to whomever they come.
 func (w wire) note(out *http.Response) error {
-	body, err := io.ReadAll(out.Body)
-	_ = out.Body.Close()
-	out.Body = io.NopCloser(bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("reading what was received: %w", err)
-	}
 	var received struct {
 		Messages []struct {
-			ID string `json:"MessageId"`
+			ID                string `json:"MessageId"`
+			MessageAttributes attributes
 		}
 	}
-	if out.StatusCode != http.StatusOK {
-		return nil
-	}
-	if err := json.Unmarshal(body, &received); err != nil {
-		return fmt.Errorf("reading what was received: %w", err)
+	if ok, err := read(out, &received); !ok {
+		return err
 	}
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()
 	for _, m := range received.Messages {
-		w.journal.receipts = append(w.journal.receipts, receipt{Message: m.ID, Worker: w.name, At: time.Now()})
+		original := m.MessageAttributes.original()
+		if original == "" || w.journal.forged[m.ID] {
+			original = m.ID
+		}
+		w.journal.receipts = append(w.journal.receipts, receipt{Message: m.ID, Original: original, Worker: w.name, At: time.Now()})
 	}
 	return nil
+}
+
+// noteCopies writes down which deferred copies were sent.
+func (w wire) noteCopies(sends []byte, out *http.Response) error {
+	var sent struct {
+		Entries []struct {
+			ID                string `json:"Id"`
+			MessageAttributes attributes
+		}
+	}
+	var answer struct {
+		Successful []struct {
+			ID string `json:"Id"`
+		}
+	}
+	if ok, err := read(out, &answer); !ok {
+		return err
+	}
+	if err := json.Unmarshal(sends, &sent); err != nil {
+		return fmt.Errorf("reading what was sent: %w", err)
+	}
+	w.journal.mu.Lock()
+	defer w.journal.mu.Unlock()
+	for _, e := range sent.Entries {
+		original := e.MessageAttributes.original()
+		for _, s := range answer.Successful {
+			if s.ID == e.ID && original != "" {
+				w.journal.copies = append(w.journal.copies, copied{Original: original, At: time.Now()})
+			}
+		}
+	}
+	return nil
+}
+
+// attributes are those of a message as SQS's JSON has them.
+type attributes map[string]struct{ StringValue string }
+
+// original is the id of the message that one with these attributes is a deferred copy of, "" for none.
+func (a attributes) original() string {
+	var carried struct {
+		MessageID string `json:"messageId"`
+	}
+	if json.Unmarshal([]byte(a[queue.MarkAttribute].StringValue), &carried) != nil {
+		return ""
+	}
+	return carried.MessageID
+}
+
+// read decodes an answer that is whole and says success, and leaves its body to be read again. What
+// stands between the worker and AWS answers otherwise.
+func read(out *http.Response, into any) (ok bool, err error) {
+	body, err := io.ReadAll(out.Body)
+	_ = out.Body.Close()
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		return false, fmt.Errorf("reading an answer: %w", err)
+	}
+	return out.StatusCode == http.StatusOK && json.Unmarshal(body, into) == nil, nil
 }
 
 func operation(ctx context.Context) string { return awsmiddleware.GetOperationName(ctx) }

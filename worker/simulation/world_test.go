@@ -2,17 +2,19 @@ package simulation
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/internal/awssim/batch"
@@ -22,9 +24,11 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
 	"github.com/rescindhq/rescind/internal/awssim/swf"
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/chance"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
 	"github.com/rescindhq/rescind/worker/ledger/dynamo"
+	"github.com/rescindhq/rescind/worker/queue"
 )
 
 // begin is when every bubble of testing/synctest begins.
@@ -32,7 +36,7 @@ var begin = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const (
 	// settling is how long everything may take to settle once nothing fails any more: a message
-	// that was held up comes back after 15 minutes at most, and may have to do so again.
+	// that was delayed comes back after 15 minutes at most, and may have to do so again.
 	settling = 2 * time.Hour
 	// drainFor is how long a worker may take to stop, before it is stopped hard.
 	drainFor = 10 * time.Second
@@ -53,6 +57,8 @@ type world struct {
 	sent    []sent
 	over    chan struct{} // closed when everything is settled, or will not be
 	lives   sync.WaitGroup
+	asking  sync.WaitGroup // for keys
+	steady  chan struct{}  // sent to once for each slot whose last process runs and will not stand still any more
 }
 
 // run runs a plan in the bubble that it is called in.
@@ -63,7 +69,8 @@ func run(t *testing.T, p plan) *history {
 	}
 	var hand sync.WaitGroup
 	hand.Go(w.outages)
-	w.send()
+	hand.Go(w.fail)
+	w.send(false)
 	hand.Wait()
 	if left := p.Chaos - time.Since(begin); left > 0 {
 		time.Sleep(left)
@@ -75,13 +82,17 @@ func run(t *testing.T, p plan) *history {
 	w.journal.mu.Lock()
 	w.journal.rule = nil
 	w.journal.mu.Unlock()
+	w.becomeSteady()
+	w.send(true)
 	settled := w.settle()
 	took := time.Since(begin)
 	close(w.over)
 	w.lives.Wait()
+	w.asking.Wait()
 	h := w.history()
 	h.Settled, h.Took = settled, took
 	w.must(w.sim.Close())
+	time.Sleep(time.Minute) // an SDK that fetches keys does so on goroutines that nobody waits for
 	if w.shared != nil {
 		w.must(w.shared.Close())
 	}
@@ -97,7 +108,7 @@ func (w *world) must(err error) {
 
 func newWorld(t *testing.T, p plan) *world {
 	faults := awssim.Faults{}
-	w := &world{t: t, plan: p, over: make(chan struct{}), journal: &journal{seed: p.Seed, seen: map[string]uint64{}, befell: map[string]int{}}}
+	w := &world{t: t, plan: p, over: make(chan struct{}), steady: make(chan struct{}, len(p.Slots)), journal: &journal{seed: p.Seed, seen: map[string]uint64{}, befell: map[string]int{}, callers: map[string]string{}, forged: map[string]bool{}}}
 	for _, r := range p.Rules {
 		if r.Name == ledgerRule {
 			w.journal.rule = &r
@@ -105,6 +116,8 @@ func newWorld(t *testing.T, p plan) *world {
 		}
 		faults[r.Name] = awssim.Fault{
 			Late: r.Late, LateBy: r.LateBy, Unsent: r.Unsent, Broken: r.Broken, Denied: r.Denied, Doubtful: r.Doubtful, Lost: r.Lost, Items: r.Items, Twice: r.Twice,
+			Middlebox: r.Middlebox, MiddleboxAfter: r.MiddleboxAfter, Refused: r.Refused, NoAnswer: r.NoAnswer, NoAnswerAfter: r.NoAnswerAfter,
+			Stale: r.Stale, StaleBy: r.StaleBy,
 		}
 	}
 	w.sim = awssim.New(awssim.Options{
@@ -132,38 +145,98 @@ func newWorld(t *testing.T, p plan) *world {
 		w.shared, err = bolt.Open(filepath.Join(t.TempDir(), "ledger.db"), bolt.Options{NoSync: true})
 		w.must(err)
 	}
-	w.sim.SetFaults(faults)
+	w.sim.SetFaults(upToDate(faults))
+	// A read that is late shows nothing of a target that is younger, and where nothing was called the worker
+	// takes that as it is.
+	time.AfterFunc(staleMost, func() { w.sim.SetFaults(faults) })
 	return w
 }
 
-// send puts the orders on the queue, each at its time.
-func (w *world) send() {
-	known := map[string]bool{}
+// upToDate are the faults without late reads.
+func upToDate(faults awssim.Faults) awssim.Faults {
+	fresh := maps.Clone(faults)
+	for name, f := range fresh {
+		f.Stale = 0
+		fresh[name] = f
+	}
+	return fresh
+}
+
+// becomeSteady waits until every worker runs that will run to the end. One that cannot is found out
+// by what it leaves undone.
+func (w *world) becomeSteady() {
+	within := time.After(settling / 4)
+	for range w.plan.Slots {
+		select {
+		case <-w.steady:
+		case <-within:
+			return
+		}
+	}
+	time.Sleep(time.Minute) // what backed off has been tried again
+}
+
+// send puts the orders on the queue, each at its time; that of those for the calm counts from now.
+func (w *world) send(calm bool) {
+	from := begin
+	if calm {
+		from = time.Now()
+	}
 	left := make([]bool, len(w.plan.Commands))
-	for n := len(left); n > 0; {
+	n := 0
+	for i, o := range w.plan.Commands {
+		if left[i] = o.Calm != calm; !left[i] {
+			n++
+		}
+	}
+	for n > 0 {
 		next := time.Duration(1<<63 - 1)
 		for i, o := range w.plan.Commands {
 			switch {
 			case left[i]:
-			case o.At <= time.Since(begin):
+			case o.At <= time.Since(from):
 				left[i] = true
 				n--
-				w.must(w.sim.Send(w.queue, o.Body))
-				// Nobody can have settled it within this instant.
-				for _, m := range w.sim.Messages(w.queue) {
-					if !known[m.ID] {
-						known[m.ID] = true
-						w.sent = append(w.sent, sent{Order: i, Message: m.ID, At: time.Now()})
-					}
-				}
+				// Until its id is known nobody may say that they have received it.
+				w.journal.mu.Lock()
+				attributes := w.forge(o.Forged, o.Body)
+				id, err := w.sim.SendWith(w.queue, o.Body, attributes)
+				w.journal.forged[id] = attributes != nil
+				w.journal.mu.Unlock()
+				w.must(err)
+				w.sent = append(w.sent, sent{Order: i, Message: id, At: time.Now(), Forged: attributes != nil})
 			default:
 				next = min(next, o.At)
 			}
 		}
 		if n > 0 {
-			time.Sleep(next - time.Since(begin))
+			time.Sleep(next - time.Since(from))
 		}
 	}
+}
+
+// forge makes an attribute as only a worker may, from what is on the queue and was sent before; nil where
+// there is nothing to make it from. The caller holds the journal's lock.
+func (w *world) forge(how forgery, body string) map[string]awssim.Attribute {
+	text := ""
+	switch how {
+	case otherID:
+		if len(w.sent) > 0 {
+			text = fmt.Sprintf(`{"messageId":%q,"sender":"AIDAROOT","sentAt":%d,"receives":2000,"exhausted":2000}`, w.sent[0].Message, begin.Add(-240*time.Hour).UnixMilli())
+		}
+	case otherCopy:
+		for _, m := range w.sim.Messages(w.queue) {
+			if of := m.Attributes[queue.MarkAttribute]; m.Body != body && !w.journal.forged[m.ID] && of.StringValue != "" {
+				text = of.StringValue
+			}
+		}
+	case noJSON:
+		text = "x"
+	}
+	if text == "" {
+		return nil
+	}
+	return map[string]awssim.Attribute{queue.MarkAttribute: {DataType: "String", StringValue: text}}
 }
 
 // outages takes services down and up again; of two at a time the longer one counts.
@@ -205,7 +278,7 @@ func (w *world) live(slot int, all []life) {
 		if !w.wait(l.After) {
 			return
 		}
-		w.process(nameOf(slot, i), l)
+		w.process(nameOf(slot, i), l, i == len(all)-1)
 	}
 }
 
@@ -223,10 +296,13 @@ func (w *world) wait(d time.Duration) bool {
 }
 
 // process runs one process of a worker to its end.
-func (w *world) process(name string, l life) {
+func (w *world) process(name string, l life, last bool) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	p := &process{name: name, crashAt: l.Crash, crash: stop, journal: w.journal}
+	seed := fnv.New64a()
+	_, _ = fmt.Fprint(seed, w.plan.Seed, name)
+	jitter := chance.New(seed.Sum64())
 	end := ending{Worker: name}
 	defer func() {
 		end.Crash = p.diedAt()
@@ -236,13 +312,17 @@ func (w *world) process(name string, l life) {
 	}()
 	config := w.sim.Config()
 	config.HTTPClient = wire{p, config.HTTPClient}
-	config.Credentials = credentials.NewStaticCredentialsProvider(name, "secret", "")
-	own, err := w.open(ctx, config, l.Skew)
-	for err != nil {
-		if p.isDead() || !w.wait(5*time.Second) {
-			return // started again and again, as an orchestrator would
+	config.Credentials = w.credentials(name)
+	// Started again and again, as an orchestrator would, which waits for so long.
+	const startWithin = time.Minute
+	var own ledger.Ledger
+	for err := errors.New("not begun"); err != nil; {
+		starting, stop := context.WithTimeout(ctx, startWithin)
+		own, err = w.open(starting, config, l.Skew, jitter)
+		stop()
+		if err != nil && (p.isDead() || !w.wait(5*time.Second)) {
+			return
 		}
-		own, err = w.open(ctx, config, l.Skew)
 	}
 	if own != w.shared {
 		defer func() { _ = own.Close() }()
@@ -253,24 +333,39 @@ func (w *world) process(name string, l life) {
 	}
 	o := worker.Options{
 		QueueURLs: []string{w.queue}, TopicARN: w.topic, Ledger: shelf, AWS: config,
-		MaxInFlight: 200, MinReceives: min(worker.DefaultMinReceives, w.plan.MaxReceives),
+		MaxInFlight: 200, Chance: jitter,
 		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: drainFor,
+	}
+	if len(w.plan.Accounts) > 0 {
+		o.Role, o.Name = role, name // whose session names say who called
 	}
 	var made *worker.Worker
 	for made == nil {
-		if made, err = worker.New(ctx, o); err != nil && (p.isDead() || !w.wait(5*time.Second)) {
+		starting, stop := context.WithTimeout(ctx, startWithin)
+		var err error
+		made, err = worker.New(starting, o)
+		stop()
+		if err != nil && (p.isDead() || !w.wait(5*time.Second)) {
 			return
 		}
 	}
 	ended := make(chan struct{})
 	var hands sync.WaitGroup
 	hands.Go(func() {
-		if l.Pause == 0 {
+		if l.Pause > 0 {
+			select {
+			case <-time.After(l.PauseAt):
+				p.pause(l.Pause)
+			case <-ended:
+				return
+			}
+		}
+		if !last {
 			return
 		}
 		select {
-		case <-time.After(l.PauseAt):
-			p.pause(l.Pause)
+		case <-time.After(l.Pause):
+			w.steady <- struct{}{}
 		case <-ended:
 		}
 	})
@@ -317,11 +412,11 @@ func (w *world) hidden(name string) []hidden {
 }
 
 // open opens the ledger as a process sees it.
-func (w *world) open(ctx context.Context, config aws.Config, skew time.Duration) (ledger.Ledger, error) {
+func (w *world) open(ctx context.Context, config aws.Config, skew time.Duration, jitter *rand.Rand) (ledger.Ledger, error) {
 	if w.shared != nil {
 		return w.shared, nil
 	}
-	return dynamo.Open(ctx, config, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(skew) }})
+	return dynamo.Open(ctx, config, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(skew) }, Chance: jitter})
 }
 
 // settle waits until every message is off the queue and answered.
@@ -331,12 +426,21 @@ func (w *world) settle() bool {
 			continue
 		}
 		h := w.history()
-		unmarked := slices.ContainsFunc(h.Buried, func(b buried) bool { return b.Mark == "" })
-		if !unmarked && len(unanswered(h)) == 0 {
+		if len(unanswered(h)) == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// reasonOf is why a worker dead-lettered a message, by its attribute; "" where SQS moved it there, which
+// leaves the attribute of a deferred copy as it is.
+func reasonOf(attribute string) string {
+	var mark queue.Mark
+	if json.Unmarshal([]byte(attribute), &mark) != nil {
+		return ""
+	}
+	return mark.Reason
 }
 
 func (w *world) history() *history {
@@ -344,14 +448,20 @@ func (w *world) history() *history {
 	w.journal.mu.Lock()
 	h.Steps = append(h.Steps, w.journal.steps...)
 	h.Receipts = append(h.Receipts, w.journal.receipts...)
+	h.Copies = append(h.Copies, w.journal.copies...)
 	h.Endings = append(h.Endings, w.journal.endings...)
 	h.Befell = maps.Clone(w.journal.befell)
+	for i, r := range h.Requests {
+		if name, ok := w.journal.callers[r.Caller]; ok {
+			h.Requests[i].Caller = name
+		}
+	}
 	w.journal.mu.Unlock()
 	for _, m := range w.sim.Messages(outcomes) {
 		h.Outcomes = append(h.Outcomes, published{At: m.Sent, Body: m.Body})
 	}
 	for _, m := range w.sim.Messages(w.dead) {
-		h.Buried = append(h.Buried, buried{Body: m.Body, Mark: m.Attributes["rescind"].StringValue})
+		h.DeadLetters = append(h.DeadLetters, deadLetter{Body: m.Body, Mark: reasonOf(m.Attributes["rescind"].StringValue)})
 	}
 	for _, t := range w.plan.Targets {
 		h.Ends = append(h.Ends, w.end(t))

@@ -1,4 +1,4 @@
-// Package batch is AWS Batch in the box, as far as stopping jobs goes: jobs in their states,
+// Package batch simulates AWS Batch as far as stopping jobs goes: jobs in their states,
 // the calls that cancel and terminate them one by one and in bulk, and the calls that read
 // them. States and bounds are those of internal/facts.
 package batch
@@ -43,20 +43,20 @@ type Options struct {
 	// depend on.
 	StopAfter time.Duration
 	// Waiting is the time after which a job of SubmitJob goes from SUBMITTED to RUNNABLE, where
-	// it stays; 0 is a second.
+	// it remains; 0 is a second.
 	Waiting time.Duration
 }
 
 // Job is one job, as put in from outside or as it stands.
 type Job struct {
-	// ID names it within its account and region; those default to the box's own.
+	// ID names it within its account and region; those default to the simulator's own.
 	ID              string
 	Account, Region string
 	// Name, Queue and Definition default to "job", "default" and "default:1".
 	Name, Queue, Definition string
 	// State defaults to RUNNABLE.
 	State State
-	// Reason is the statusReason that DescribeJobs tells.
+	// Reason is the statusReason that DescribeJobs returns.
 	Reason string
 	// Cancelled and Terminated are the flags of a request that was accepted.
 	Cancelled, Terminated bool
@@ -83,14 +83,14 @@ type Batch struct {
 
 	mu    sync.Mutex
 	jobs  map[key]*job
-	lists map[place][]*job // in the order in which they were put in
+	lists map[location][]*job // in the order in which they were put in
 	names map[string]uint32
 }
 
 type (
-	place struct{ account, region string }
-	key   struct {
-		place
+	location struct{ account, region string }
+	key      struct {
+		location
 		id string
 	}
 )
@@ -100,6 +100,7 @@ type (
 type job struct {
 	Job
 	next     time.Time // when Then[0] is due; zero for never
+	past     service.Past[Job]
 	children []*job
 }
 
@@ -108,7 +109,7 @@ func New(seed uint64, o Options) *Batch {
 	if o.Waiting == 0 {
 		o.Waiting = time.Second
 	}
-	return &Batch{seed: seed, options: o, jobs: map[key]*job{}, lists: map[place][]*job{}, names: map[string]uint32{}}
+	return &Batch{seed: seed, options: o, jobs: map[key]*job{}, lists: map[location][]*job{}, names: map[string]uint32{}}
 }
 
 // Service says how Batch is called.

@@ -29,7 +29,7 @@ func (b *Batch) putLocked(j Job, now time.Time) {
 	if len(j.Then) > 0 {
 		stored.next = now.Add(j.Then[0].After)
 	}
-	at := place{j.Account, j.Region}
+	at := location{j.Account, j.Region}
 	k := key{at, j.ID}
 	if old := b.jobs[k]; old != nil {
 		list := b.lists[at]
@@ -47,7 +47,7 @@ func (b *Batch) putLocked(j Job, now time.Time) {
 func (b *Batch) Job(account, region, id string) (_ Job, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j := b.jobs[key{place{account, region}, id}]
+	j := b.jobs[key{location{account, region}, id}]
 	if j == nil {
 		return Job{}, false
 	}
@@ -73,7 +73,20 @@ func (j *job) advance(now time.Time) {
 	}
 }
 
+// shown is the job as a read shows it that is behind by age; nil where it was not there yet.
+func (j *job) shown(now time.Time, age time.Duration) *job {
+	if age <= 0 {
+		return j
+	}
+	was, ok := j.past.AsOf(j.Job, j.Created, now, age)
+	if !ok {
+		return nil
+	}
+	return &job{Job: was, children: j.children}
+}
+
 func (j *job) enter(s State, reason string, at time.Time) {
+	j.past.Note(j.Job, at)
 	j.State = s
 	if reason != "" {
 		j.Reason = reason
@@ -118,7 +131,7 @@ const (
 )
 
 // stop does what CancelJob and TerminateJob do to one job. What is not documented: which
-// reason stays when a job that is stopping is stopped again (here the first), and that a
+// reason remains when a job that is stopping is stopped again (here the first), and that a
 // request which has no effect leaves no flag.
 func (j *job) stop(a action, reason string, after time.Duration, now time.Time) {
 	j.advance(now)
@@ -126,6 +139,7 @@ func (j *job) stop(a action, reason string, after time.Duration, now time.Time) 
 		return
 	}
 	stopping := j.Cancelled || j.Terminated
+	j.past.Note(j.Job, now)
 	switch a {
 	case cancel:
 		j.Cancelled = true

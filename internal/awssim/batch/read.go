@@ -20,8 +20,8 @@ type (
 	describeOutput struct {
 		Jobs []jobDetail `json:"jobs"`
 	}
-	// jobDetail is what DescribeJobs and ListJobs tell of a job. ListJobs leaves flags out
-	// that are not set; DescribeJobs tells both.
+	// jobDetail is what DescribeJobs and ListJobs return of a job. ListJobs leaves flags out
+	// that are not set; DescribeJobs returns both.
 	jobDetail struct {
 		JobID         string       `json:"jobId"`
 		JobName       string       `json:"jobName"`
@@ -76,8 +76,8 @@ type (
 func describeItems(in *describeInput) []string { return in.Jobs }
 func submitItems(in *submitInput) []string     { return []string{in.JobName} }
 
-// describeJobs tells of the jobs that are known and leaves out the others. Ids that stand
-// twice are told once, which is not documented.
+// describeJobs returns the jobs that are known and leaves out the others. Ids that stand
+// twice are returned once, which is not documented.
 func (b *Batch) describeJobs(_ context.Context, c *service.Call, in *describeInput) (*describeOutput, error) {
 	if in.Jobs == nil || len(in.Jobs) > maxDescribe {
 		return nil, refuse("jobs must hold at most %d job ids", maxDescribe)
@@ -86,14 +86,17 @@ func (b *Batch) describeJobs(_ context.Context, c *service.Call, in *describeInp
 	defer b.mu.Unlock()
 	now := time.Now()
 	out := &describeOutput{Jobs: []jobDetail{}}
-	told := make(map[string]bool, len(in.Jobs))
+	seen := make(map[string]bool, len(in.Jobs))
 	for _, id := range in.Jobs {
-		j := b.jobs[key{place{c.Account, c.Region}, id}]
-		if j == nil || told[id] {
+		j := b.jobs[key{location{c.Account, c.Region}, id}]
+		if j == nil || seen[id] {
 			continue
 		}
-		told[id] = true
+		seen[id] = true
 		j.advance(now)
+		if j = j.shown(now, c.Stale(id)); j == nil {
+			continue
+		}
 		d := j.detail()
 		d.IsCancelled, d.IsTerminated = &j.Cancelled, &j.Terminated
 		out.Jobs = append(out.Jobs, d.copyFlags())
@@ -158,7 +161,7 @@ func (b *Batch) listJobs(_ context.Context, c *service.Call, in *listInput) (*li
 	if len(in.Filters) > 0 {
 		most = pageByFilter
 		if len(in.Filters) > 1 || in.Filters[0].Name != "JOB_NAME" || len(in.Filters[0].Values) != 1 {
-			return nil, refuse("this box filters by one JOB_NAME only")
+			return nil, refuse("the simulator filters by one JOB_NAME only")
 		}
 		name = in.Filters[0].Values[0]
 	}
@@ -177,10 +180,13 @@ func (b *Batch) listJobs(_ context.Context, c *service.Call, in *listInput) (*li
 	defer b.mu.Unlock()
 	now := time.Now()
 	out := &listOutput{JobSummaryList: []jobDetail{}}
-	all := b.lists[place{c.Account, c.Region}]
+	all, age := b.lists[location{c.Account, c.Region}], c.Stale("")
 	for i := from; i < len(all); i++ {
 		j := all[i]
 		j.advance(now)
+		if j = j.shown(now, age); j == nil {
+			continue
+		}
 		// A filter by name sees jobs of every status (API_ListJobs).
 		if !j.within(in) || name == "" && j.State != want || name != "" && !named(j.Name, name) {
 			continue
@@ -207,7 +213,7 @@ func (j *job) within(in *listInput) bool {
 	case in.ArrayJobID != "":
 		return j.Parent == in.ArrayJobID
 	case in.MultiNodeJobID != "":
-		return false // the box has no multi-node jobs
+		return false // the simulator has no multi-node jobs
 	}
 	return j.Parent == "" && (in.JobQueue == j.Queue || in.JobQueue == j.arn("job-queue/"+j.Queue))
 }
@@ -221,7 +227,7 @@ func named(name, filter string) bool {
 	return name == filter
 }
 
-// submitJob makes a job that waits to be stopped: it goes to RUNNABLE and stays there.
+// submitJob makes a job that waits to be stopped: it goes to RUNNABLE and remains there.
 func (b *Batch) submitJob(_ context.Context, c *service.Call, in *submitInput) (*submitOutput, error) {
 	if in.JobName == "" || in.JobQueue == "" || in.JobDefinition == "" {
 		return nil, refuse("jobName, jobQueue and jobDefinition must not be empty")
@@ -244,7 +250,7 @@ func (b *Batch) submitJob(_ context.Context, c *service.Call, in *submitInput) (
 		child.ID, child.Parent = parent.ID+":"+strconv.Itoa(i), parent.ID
 		b.putLocked(child, now)
 	}
-	j := b.jobs[key{place{c.Account, c.Region}, parent.ID}]
+	j := b.jobs[key{location{c.Account, c.Region}, parent.ID}]
 	return &submitOutput{JobArn: j.arn("job/" + j.ID), JobID: j.ID, JobName: j.Name}, nil
 }
 
@@ -266,7 +272,7 @@ func (b *Batch) Jobs(account, region string) []Job {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	list := b.lists[place{account, region}]
+	list := b.lists[location{account, region}]
 	out := make([]Job, 0, len(list))
 	for _, j := range list {
 		j.advance(now)

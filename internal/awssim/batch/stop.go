@@ -105,7 +105,7 @@ func (b *Batch) stopBulk(a action) func(context.Context, *service.Call, *bulkInp
 }
 
 func (b *Batch) stopLocked(a action, c *service.Call, id, reason string) {
-	if j := b.jobs[key{place{c.Account, c.Region}, id}]; j != nil {
+	if j := b.jobs[key{location{c.Account, c.Region}, id}]; j != nil {
 		j.stop(a, reason, b.options.StopAfter+c.Slow(id), time.Now())
 	}
 }

@@ -2,149 +2,128 @@ package dynamodb
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
-// maxBatchWrite is the most writes of BatchWriteItem (API_BatchWriteItem).
-const maxBatchWrite = 25
+// maxBatchWrite is the most writes of BatchWriteItem, maxBatchGet the most keys of BatchGetItem, and
+// maxBatchBytes the most bytes that it answers (API_BatchWriteItem, API_BatchGetItem).
+const maxBatchWrite, maxBatchGet, maxBatchBytes = 25, 100, 16 << 20
 
 type (
 	batchPut struct {
-		Item Item `json:"Item"`
-	}
-	batchDelete struct {
-		Key Item `json:"Key"`
-	}
-	batchWrite struct {
-		Put    *batchPut    `json:"PutRequest,omitempty"`
-		Delete *batchDelete `json:"DeleteRequest,omitempty"`
+		Put struct {
+			Item Item `json:"Item"`
+		} `json:"PutRequest"`
 	}
 	batchWriteInput struct {
-		wanted
-		Tables map[string][]batchWrite `json:"RequestItems"`
+		Tables map[string][]batchPut `json:"RequestItems"`
 	}
-	batchWriteOutput struct {
-		Unprocessed map[string][]batchWrite `json:"UnprocessedItems"`
-		Consumed    []*consumed             `json:"ConsumedCapacity,omitempty"`
+	batchKeys struct {
+		Keys       []Item `json:"Keys"`
+		Consistent bool   `json:"ConsistentRead,omitempty"`
+	}
+	batchGetInput struct {
+		Tables map[string]batchKeys `json:"RequestItems"`
 	}
 )
 
-// written returns the write that an entry asks for.
-func (b batchWrite) written() (*written, *service.Error) {
-	switch {
-	case b.Put != nil && b.Delete == nil:
-		return &written{kind: put, item: b.Put.Item}, nil
-	case b.Put == nil && b.Delete != nil:
-		return &written{kind: removed, given: b.Delete.Key}, nil
-	}
-	return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
-}
-
 func (d *DynamoDB) batchWriteNames(in *batchWriteInput) []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(in.Tables)) {
-		keys := d.keyNames(name)
-		for _, b := range in.Tables[name] {
-			switch {
-			case b.Put != nil:
-				names = append(names, nameOf(b.Put.Item, keys))
-			case b.Delete != nil:
-				names = append(names, nameOf(b.Delete.Key, nil))
-			}
-		}
+	name, puts, _ := theTable(in.Tables)
+	items := make([]Item, len(puts))
+	for i, p := range puts {
+		items[i] = p.Put.Item
 	}
-	return names
+	return d.itemNames(name, items...)
 }
 
-// batchWriteItem puts and deletes items, each for itself. What a fault leaves out is an
-// UnprocessedItem; a request that is wrong anywhere is refused whole.
-func (d *DynamoDB) batchWriteItem(_ context.Context, c *service.Call, in *batchWriteInput) (*batchWriteOutput, error) {
-	if refusal := in.checked(); refusal != nil {
+// batchWriteItem puts items, each for itself. What a fault leaves out is an UnprocessedItem; a request
+// that is wrong anywhere is refused whole.
+func (d *DynamoDB) batchWriteItem(_ context.Context, c *service.Call, in *batchWriteInput) (*answer, error) {
+	name, puts, refusal := theTable(in.Tables)
+	if refusal == nil && (len(puts) == 0 || len(puts) > maxBatchWrite) {
+		refusal = invalid("Too many items requested for the BatchWriteItem call, or none; the limit is %d", maxBatchWrite)
+	}
+	if refusal != nil {
 		return nil, refusal
-	}
-	n := 0
-	for _, writes := range in.Tables {
-		n += len(writes)
-	}
-	if n == 0 {
-		return nil, invalid("The batch write request list for a table cannot be null or empty")
-	}
-	if n > maxBatchWrite {
-		return nil, invalid("Too many items requested for the BatchWriteItem call")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	names := slices.Sorted(maps.Keys(in.Tables))
-	lots := make([]lot, len(names))
-	for i, name := range names {
-		var err error
-		if lots[i], err = d.lot(c, name, in.Tables[name]); err != nil {
-			return nil, err
-		}
+	t, err := d.find(c, name)
+	if err != nil {
+		return nil, err
 	}
-	out := &batchWriteOutput{Unprocessed: map[string][]batchWrite{}}
-	for i, name := range names {
-		cost := 0.0
-		for j, w := range lots[i].writes {
-			if c.Fails(w.name(lots[i].table)) != nil {
-				c.FailedItems++
-				out.Unprocessed[name] = append(out.Unprocessed[name], in.Tables[name][j])
-				continue
-			}
-			cost += lots[i].do(j, in.asked())
+	keys, seen := make([]string, len(puts)), map[string]bool{}
+	for i, p := range puts {
+		if keys[i], refusal = t.stored(p.Put.Item); refusal == nil {
+			refusal = t.storable(p.Put.Item)
 		}
-		if in.asked() {
-			out.Consumed = append(out.Consumed, in.tell(lots[i].table, cost))
+		if refusal == nil && seen[keys[i]] {
+			refusal = invalid("Provided list of item keys contains duplicates")
 		}
-	}
-	return out, nil
-}
-
-// lot is the writes of a batch to one table, checked.
-type lot struct {
-	table  *table
-	writes []*written
-	made   []*record // nil: a removal
-	keys   []key
-}
-
-func (d *DynamoDB) lot(c *service.Call, name string, writes []batchWrite) (l lot, err error) {
-	if l.table, err = d.find(c, name); err != nil {
-		return l, err
-	}
-	for _, b := range writes {
-		w, refusal := b.written()
 		if refusal != nil {
-			return l, refusal
+			return nil, refusal
 		}
-		k, refusal := w.locate(l.table)
-		if refusal != nil {
-			return l, refusal
-		}
-		if slices.Contains(l.keys, k) {
-			return l, invalid("Provided list of item keys contains duplicates")
-		}
-		var made *record
-		if w.kind == put {
-			if made, refusal = l.table.recordOf(w.item, k, nil); refusal != nil {
-				return l, refusal
-			}
-		}
-		l.writes, l.keys, l.made = append(l.writes, w), append(l.keys, k), append(l.made, made)
+		seen[keys[i]] = true
 	}
-	return l, nil
+	unprocessed := map[string][]batchPut{}
+	for i, p := range puts {
+		if c.Fails(keys[i]) != nil {
+			c.FailedItems++
+			unprocessed[name] = append(unprocessed[name], p)
+			continue
+		}
+		t.write(keys[i], p.Put.Item, time.Now())
+	}
+	return &answer{"UnprocessedItems": unprocessed}, nil
 }
 
-// do does one write, and says what it costs if that is asked for.
-func (l lot) do(j int, cost bool) float64 {
-	old := l.table.get(l.keys[j])
-	l.table.write(old, l.made[j], time.Now())
-	if !cost {
-		return 0
+func (d *DynamoDB) batchGetNames(in *batchGetInput) []string {
+	name, given, _ := theTable(in.Tables)
+	return d.itemNames(name, given.Keys...)
+}
+
+// batchGetItem reads items by their keys. What a fault or the size of the answer leaves out is an
+// UnprocessedKey.
+func (d *DynamoDB) batchGetItem(_ context.Context, c *service.Call, in *batchGetInput) (*answer, error) {
+	name, given, refusal := theTable(in.Tables)
+	if refusal == nil && (len(given.Keys) == 0 || len(given.Keys) > maxBatchGet) {
+		refusal = invalid("Too many items requested for the BatchGetItem call, or none; the limit is %d", maxBatchGet)
 	}
-	return l.table.writeUnits(old, l.made[j])
+	if refusal != nil {
+		return nil, refusal
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, err := d.find(c, name)
+	if err != nil {
+		return nil, err
+	}
+	found, left := []Item{}, batchKeys{Consistent: given.Consistent}
+	size, seen := 0, map[string]bool{}
+	for _, one := range given.Keys {
+		key, refusal := t.keyed(one)
+		if refusal == nil && seen[key] {
+			refusal = invalid("Provided list of item keys contains duplicates")
+		}
+		if refusal != nil {
+			return nil, refusal
+		}
+		seen[key] = true
+		item := t.items[key]
+		if c.Fails(key) != nil || size+item.size() > maxBatchBytes {
+			c.FailedItems++
+			left.Keys = append(left.Keys, one)
+			continue
+		}
+		if size += item.size(); item != nil {
+			found = append(found, item)
+		}
+	}
+	unprocessed := map[string]batchKeys{}
+	if len(left.Keys) > 0 {
+		unprocessed[name] = left
+	}
+	return &answer{"Responses": map[string][]Item{name: found}, "UnprocessedKeys": unprocessed}, nil
 }

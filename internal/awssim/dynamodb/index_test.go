@@ -1,6 +1,8 @@
 package dynamodb
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -8,91 +10,86 @@ import (
 	"testing"
 )
 
-// An index does what a sorted list does.
-func TestIndexIsASortedList(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	at := func() entry {
-		n := strconv.Itoa(random.IntN(4000))
-		return entry{key: key{partition: n[:1], sort: n}}
+// An index has an item while the item has the index's key, under the one that it has.
+func TestIndexesFollowItems(t *testing.T) {
+	d := New(Options{})
+	if _, err := ask(t, d, "CreateTable", ledgerTable); err != nil {
+		t.Fatal(err)
 	}
-	var x index
-	var want []entry
-	for round := range 20_000 {
-		e := at()
-		i, found := slices.BinarySearchFunc(want, e, compareEntries)
-		switch {
-		case random.IntN(5) < 2+round%2:
-			x.put(e)
-			if !found {
-				want = slices.Insert(want, i, e)
+	found := func() (out []string) {
+		for _, group := range []string{"a", "b"} {
+			said, err := ask(t, d, "Query", `{"TableName":"ledger","IndexName":"by-group","KeyConditionExpression":"(#g = :g)",
+				"ExpressionAttributeNames":{"#g":"group"},"ExpressionAttributeValues":{":g":{"S":"`+group+`"}}}`)
+			if err != nil {
+				t.Fatal(err)
 			}
-		default:
-			x.remove(e)
-			if found {
-				want = slices.Delete(want, i, i+1)
+			for _, i := range (*said.(*answer))["Items"].([]Item) {
+				out = append(out, fmt.Sprint(i.plain()))
 			}
 		}
-		if x.n != len(want) {
-			t.Fatalf("round %d: %d entries, want %d", round, x.n, len(want))
+		return out
+	}
+	update := func(expression, values string) string {
+		return `{"TableName":"ledger","Key":{"pk":{"S":"k"}},"UpdateExpression":"` + expression + `","ExpressionAttributeNames":{"#g":"group"}` + values + `}`
+	}
+	const a, b = `,"ExpressionAttributeValues":{":g":{"S":"a"}}`, `,"ExpressionAttributeValues":{":g":{"S":"b"}}`
+	const inA, inB = "map[group:a pk:k]", "map[group:b pk:k]"
+	for _, s := range []struct{ name, operation, body, want string }{
+		{"no key", "PutItem", `{"TableName":"ledger","Item":{"pk":{"S":"k"},"n":{"N":"0"}}}`, ""},
+		{"a key", "UpdateItem", update("SET #g = :g", a), inA},
+		{"the same key", "UpdateItem", update("SET #g = :g, m = n", a), inA},
+		{"another key", "UpdateItem", update("SET #g = :g", b), inB},
+		{"no key any more", "UpdateItem", update("REMOVE #g", ""), ""},
+		{"a key anew", "UpdateItem", update("SET #g = :g", a), inA},
+		{"replaced under another", "PutItem", `{"TableName":"ledger","Item":{"pk":{"S":"k"},"group":{"S":"b"}}}`, inB},
+		{"replaced in a batch", "BatchWriteItem", `{"RequestItems":{"ledger":[{"PutRequest":{"Item":{"pk":{"S":"k"},"group":{"S":"a"}}}}]}}`, inA},
+		{"deleted", "DeleteItem", `{"TableName":"ledger","Key":{"pk":{"S":"k"}}}`, ""},
+		{"there again", "TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"ledger","Item":{"pk":{"S":"k"},"group":{"S":"b"}}}}]}`, inB},
+	} {
+		if _, err := ask(t, d, s.operation, s.body); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if got := strings.Join(found(), ", "); got != s.want {
+			t.Errorf("%s: the index has %s, want %s", s.name, got, s.want)
+		}
+	}
+}
+
+// An index does what sorted lists do, one for each key.
+func TestIndexIsSortedLists(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	x, want := index{partitions: map[string][]entry{}}, map[string]map[string]bool{}
+	for round := range 20_000 {
+		key, primary := strconv.Itoa(random.IntN(5)), strconv.Itoa(random.IntN(400))
+		if random.IntN(5) < 2+round%2 {
+			x.put(key, entry{primary: primary})
+			if want[key] == nil {
+				want[key] = map[string]bool{}
+			}
+			want[key][primary] = true
+		} else {
+			x.remove(key, primary)
+			delete(want[key], primary)
 		}
 		if round%500 > 0 {
 			continue
 		}
-		from := at()
-		i, _ = slices.BinarySearchFunc(want, from, compareEntries)
-		if got := slices.Collect(x.from(from)); !slices.Equal(got, want[i:]) {
-			t.Fatalf("round %d: up from %v it is wrong", round, from.key)
-		}
-		got := slices.Collect(x.before(from))
-		slices.Reverse(got)
-		if !slices.Equal(got, want[:i]) {
-			t.Fatalf("round %d: down from %v it is wrong", round, from.key)
-		}
-	}
-	if len(x.chunks) < 3 {
-		t.Errorf("%d chunks: the test has not tried to split", len(x.chunks))
-	}
-}
-
-// Moving an entry is removing the one and putting the other in, whether or not both are there, or
-// stand at the same place, or have the same cell.
-func TestMoveInAnIndex(t *testing.T) {
-	first, next := &record{size: 1}, &record{size: 2}
-	for _, c := range []struct {
-		name     string
-		was, is  string // sort keys; "" for none
-		sameCell bool
-		gone     bool // the entry was taken out before
-		want     string
-	}{
-		{name: "none", want: "a1"},
-		{name: "comes", is: "b", want: "a1 b2"},
-		{name: "goes", was: "a"},
-		{name: "moves", was: "a", is: "b", want: "b2"},
-		{name: "is replaced", was: "a", is: "a", want: "a2"},
-		{name: "is replaced in its cell", was: "a", is: "a", sameCell: true, want: "a2"},
-		{name: "comes back", was: "a", is: "a", gone: true, want: "a2"},
-		{name: "comes back in its cell", was: "a", is: "a", sameCell: true, gone: true, want: "a2"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var x index
-			a := entry{key: key{sort: "a"}, cell: &cell{}}
-			x.move(entry{}, false, a, true, first)
-			if c.gone {
-				x.move(a, true, entry{}, false, nil)
-			}
-			is := entry{key: key{sort: c.is}, cell: &cell{}}
-			if c.sameCell {
-				is.cell = a.cell
-			}
-			x.move(a, c.was != "", is, c.is != "", next)
+		for key := range want {
 			var got []string
-			for e := range x.from(entry{}) {
-				got = append(got, e.sort+strconv.Itoa(e.record.size))
+			for _, e := range x.partitions[key] {
+				got = append(got, e.primary)
 			}
-			if strings.Join(got, " ") != c.want || x.n != len(got) {
-				t.Errorf("got %v (%d), want %s", got, x.n, c.want)
+			if !slices.Equal(got, slices.Sorted(maps.Keys(want[key]))) {
+				t.Fatalf("round %d: key %s has %v", round, key, got)
 			}
-		})
+		}
+	}
+	for key := range want {
+		for primary := range want[key] {
+			x.remove(key, primary)
+		}
+	}
+	if len(x.partitions) > 0 {
+		t.Errorf("%d keys are left of which nothing is", len(x.partitions))
 	}
 }

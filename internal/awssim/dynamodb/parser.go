@@ -2,8 +2,8 @@ package dynamodb
 
 import (
 	_ "embed"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
@@ -12,232 +12,211 @@ import (
 // maxExpression is the most bytes of an expression ("Quotas", expression parameters).
 const maxExpression = 4096
 
-// scope is the names and values of a request, which all its expressions share.
-type scope struct {
-	names  map[string]string
-	values Item
-	uses   []*uses      // of the expressions so far
-	parsed bool         // there was an expression
-	known  *expressions // nil: every expression is parsed
-}
-
-// expressing is embedded by every request with placeholders.
-type expressing struct {
+// placeholders are embedded by every request with expressions, which share them.
+type placeholders struct {
 	Names  map[string]string `json:"ExpressionAttributeNames"`
 	Values Item              `json:"ExpressionAttributeValues"`
+
+	used []string // those that an expression used
 }
 
-func (e *expressing) scope() *scope {
-	return &scope{names: e.Names, values: e.Values}
-}
-
-// finish refuses placeholders that no expression used.
-func (s *scope) finish() *service.Error {
-	if !s.parsed {
-		switch {
-		case s.names != nil:
-			return invalid("ExpressionAttributeNames can only be specified when using expressions")
-		case s.values != nil:
-			return invalid("ExpressionAttributeValues can only be specified when using expressions")
+// finish refuses placeholders that no expression used, after all were parsed.
+func (s *placeholders) finish() *service.Error {
+	for _, placeholder := range slices.AppendSeq(slices.Collect(maps.Keys(s.Names)), maps.Keys(s.Values)) {
+		if !slices.Contains(s.used, placeholder) {
+			return invalid("Value provided in ExpressionAttributeNames or ExpressionAttributeValues unused in expressions: keys: {%s}", placeholder)
 		}
-		return nil
-	}
-	if left := unused(s.values, s.uses, func(u *uses, key string) bool { return u.values[key] != "" }); len(left) > 0 {
-		return invalid("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", strings.Join(left, ", "))
-	}
-	if left := unused(s.names, s.uses, func(u *uses, key string) bool { _, is := u.names[key]; return is }); len(left) > 0 {
-		return invalid("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", strings.Join(left, ", "))
 	}
 	return nil
 }
 
-// unused returns the sorted keys that no expression uses.
-func unused[V any](given map[string]V, all []*uses, used func(u *uses, key string) bool) []string {
-	var left []string
-	for key := range given {
-		if !slices.ContainsFunc(all, func(u *uses) bool { return used(u, key) }) {
-			left = append(left, key)
-		}
-	}
-	slices.Sort(left)
-	return left
-}
-
-// parser reads one expression by recursive descent.
+// parser reads one expression by recursive descent. After its first refusal it has no more tokens, so
+// that whoever reads on comes to the end.
 type parser struct {
-	what   string // "ConditionExpression"
-	text   string
-	scope  *scope
-	uses   *uses
-	tokens []token
-	at     int
+	*placeholders
+	what    string // "ConditionExpression"
+	rest    string // behind the token
+	token   string // a word, #placeholder, :placeholder or sign; "" at the end
+	refusal *service.Error
 }
 
-func newParser(what, expression string, s *scope) (*parser, *service.Error) {
-	p := &parser{what: what, text: expression, scope: s, uses: &uses{names: map[string]string{}, values: map[string]Kind{}}}
-	if strings.TrimSpace(p.text) == "" {
-		return nil, p.refuse("The expression can not be empty;")
+// parse reads an expression with read, up to its end; the zero value where there is none.
+func parse[T any](what string, expression *string, s *placeholders, read func(*parser) T) (out T, _ *service.Error) {
+	if expression == nil {
+		return out, nil
 	}
-	if len(p.text) > maxExpression {
-		return nil, p.refuse("Expression size has exceeded the maximum allowed size; expression size: %d", len(p.text))
+	p := &parser{placeholders: s, what: what, rest: *expression}
+	if len(p.rest) > maxExpression {
+		p.refuse("Expression size has exceeded the maximum allowed size; expression size: %d", len(p.rest))
 	}
-	return p, p.lex()
-}
-
-func (p *parser) refuse(format string, args ...any) *service.Error {
-	return invalid("Invalid "+p.what+": "+format, args...)
-}
-
-func (p *parser) peek() token { return p.tokens[p.at] }
-
-func (p *parser) take() token {
-	t := p.tokens[p.at]
-	if t.kind != endToken {
-		p.at++
+	if p.next(); p.token == "" {
+		p.refuse("The expression can not be empty;")
 	}
-	return t
+	out = read(p)
+	if p.token != "" {
+		p.unexpected()
+	}
+	return out, p.refusal
 }
 
-// accept takes the next token if it is this sign or keyword.
+func (p *parser) refuse(format string, args ...any) {
+	p.stop(invalid("Invalid "+p.what+": "+format, args...))
+}
+
+func (p *parser) undone(what string) { p.stop(undone(what + " in a " + p.what)) }
+
+func (p *parser) stop(refusal *service.Error) {
+	if p.refusal == nil {
+		p.refusal = refusal
+	}
+	p.token, p.rest = "", ""
+}
+
+func (p *parser) unexpected() {
+	switch {
+	case p.token == "." || p.token == "[":
+		p.undone("document paths")
+	case p.is("BETWEEN") || p.is("IN"):
+		p.undone(strings.ToUpper(p.token))
+	default:
+		p.refuse("Syntax error; token: %q, before: %q", p.token, p.rest)
+	}
+}
+
+func letter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
+
+func inWord(r rune) bool { return r < 0x80 && letter(byte(r)) || r >= '0' && r <= '9' || r == '_' }
+
+// next goes to the next token.
+func (p *parser) next() {
+	p.rest = strings.TrimLeft(p.rest, " \t\r\n")
+	n := min(1, len(p.rest))
+	switch {
+	case n == 0:
+	case strings.HasPrefix(p.rest, "<>"), strings.HasPrefix(p.rest, "<="), strings.HasPrefix(p.rest, ">="):
+		n = 2
+	case p.rest[0] == '#' || p.rest[0] == ':' || inWord(rune(p.rest[0])):
+		n = len(p.rest) - len(strings.TrimLeftFunc(p.rest[1:], inWord))
+	}
+	p.token, p.rest = p.rest[:n], p.rest[n:]
+}
+
+// is reports whether the token is a sign or a keyword, which may be in any case.
+func (p *parser) is(text string) bool { return strings.EqualFold(p.token, text) }
+
+// accept takes the token if it is this sign or keyword.
 func (p *parser) accept(text string) bool {
-	if !p.peek().is(text) {
+	if !p.is(text) {
 		return false
 	}
-	p.at++
+	p.next()
 	return true
 }
 
-func (p *parser) want(text string) *service.Error {
+func (p *parser) want(text string) {
 	if !p.accept(text) {
-		return p.unexpected(p.peek())
+		p.unexpected()
 	}
-	return nil
 }
 
-func (p *parser) unexpected(t token) *service.Error {
-	near := strings.TrimSpace(p.text[max(0, t.at-8):min(len(p.text), t.at+len(t.text)+8)])
-	return p.refuse("Syntax error; token: %q, near: %q", t.text, near)
+// calls reports whether the token is the name of a function.
+func (p *parser) calls() bool {
+	return p.token != "" && letter(p.token[0]) && strings.HasPrefix(strings.TrimLeft(p.rest, " \t\r\n"), "(")
 }
 
-func (p *parser) end() *service.Error {
-	if t := p.peek(); t.kind != endToken {
-		return p.unexpected(t)
-	}
-	return nil
+// operand is an attribute, or a value where attribute is "".
+type operand struct {
+	attribute string
+	value     Value
 }
 
-// value reads a :placeholder.
-func (p *parser) value() (string, *service.Error) {
-	t := p.take()
-	if t.kind != valueToken {
-		return "", p.unexpected(t)
+// of is what an operand stands for in an item.
+func (o operand) of(item Item) (v Value, ok bool) {
+	if o.attribute == "" {
+		return o.value, true
 	}
-	v, ok := p.scope.values[t.text]
+	v, ok = item[o.attribute]
+	return v, ok
+}
+
+func (p *parser) operand() operand {
+	if !strings.HasPrefix(p.token, ":") {
+		return operand{attribute: p.attribute()}
+	}
+	v, ok := p.Values[p.token]
 	if !ok {
-		return "", p.refuse("An expression attribute value used in expression is not defined; attribute value: %s", t.text)
+		p.refuse("An expression attribute value used in expression is not defined; attribute value: %s", p.token)
 	}
-	p.uses.values[t.text] = v.kind
-	return t.text, nil
+	p.used = append(p.used, p.token)
+	p.next()
+	return operand{value: v}
 }
 
-// valueOf is the value of an operand that is a placeholder. What is made of more of it than its
-// kind must be noted in uses.
-func (p *parser) valueOf(o operand) Value { return p.scope.values[o.placeholder] }
-
-// path reads a document path: a.b[0].#c.
-func (p *parser) path() (path, *service.Error) {
-	var out path
-	for {
-		name, err := p.name()
-		if err != nil {
-			return nil, err
+// attribute reads the name of an attribute, or the placeholder of one.
+func (p *parser) attribute() (name string) {
+	switch {
+	case p.token == "" || p.token[0] != '#' && !letter(p.token[0]):
+		p.unexpected()
+	case p.calls():
+		p.function()
+	case p.token[0] == '#':
+		if name = p.Names[p.token]; name == "" {
+			p.refuse("An expression attribute name used in the document path is not defined; attribute name: %s", p.token)
 		}
-		out = append(out, step{name: name})
-		for p.accept("[") {
-			t := p.take()
-			n, err := strconv.Atoi(t.text)
-			if t.kind != digitsToken || err != nil {
-				return nil, p.unexpected(t)
-			}
-			if err := p.want("]"); err != nil {
-				return nil, err
-			}
-			out = append(out, step{index: n})
-		}
-		if !p.accept(".") {
-			break
+		p.used = append(p.used, p.token)
+	default:
+		if name = p.token; reserved(name) {
+			p.refuse("Attribute name is a reserved keyword; reserved keyword: %s", name)
 		}
 	}
-	if len(out) > maxDepth {
-		return nil, p.refuse("The document path has too many nesting elements; nesting levels: %d", len(out))
+	if p.next(); p.token == "." || p.token == "[" {
+		p.unexpected()
 	}
-	return out, nil
+	return name
 }
 
-// name reads one name of a path.
-func (p *parser) name() (string, *service.Error) {
-	t := p.take()
-	switch t.kind {
-	case nameToken:
-		name, ok := p.scope.names[t.text]
-		if !ok {
-			return "", p.refuse("An expression attribute name used in the document path is not defined; attribute name: %s", t.text)
-		}
-		p.uses.names[t.text] = name
-		return name, nil
-	case wordToken:
-		if reserved(t.text) {
-			return "", p.refuse("Attribute name is a reserved keyword; reserved keyword: %s", t.text)
-		}
-		return t.text, nil
-	case endToken, valueToken, digitsToken, signToken:
-	}
-	return "", p.unexpected(t)
+// functions are DynamoDB's, and how many operands they take; 0 for those that the simulator does not do.
+var functions = map[string]int{
+	"attribute_exists": 1, "attribute_not_exists": 1, "if_not_exists": 2,
+	"attribute_type": 0, "begins_with": 0, "contains": 0, "list_append": 0, "size": 0,
 }
 
-// paths reads paths with commas between them, which must not overlap.
-func (p *parser) paths() ([]path, *service.Error) {
-	var out []path
-	for {
-		next, err := p.path()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, next)
-		if !p.accept(",") {
-			return out, p.distinct(out)
-		}
+// function reads the name of a function, which must be one of those that may stand here, and what it
+// is given: an attribute first.
+func (p *parser) function(here ...string) (name string, given []operand) {
+	name = p.token
+	n, known := functions[name]
+	switch {
+	case !known:
+		p.refuse("Invalid function name; function: %s", name)
+	case n == 0:
+		p.undone("the function " + name)
+	case !slices.Contains(here, name):
+		p.refuse("The function is not allowed to be used this way in an expression; function: %s", name)
 	}
+	p.next()
+	p.want("(")
+	p.each(func() { given = append(given, p.operand()) })
+	p.want(")")
+	switch {
+	case p.refusal != nil:
+	case len(given) != n:
+		p.refuse("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(given))
+	case given[0].attribute == "":
+		p.refuse("Operator or function requires a document path; operator or function: %s", name)
+	}
+	return name, append(given, operand{}, operand{}) // so that there are two after a refusal
 }
 
-// distinct refuses paths of which one is another or part of it. It costs the square of their
-// number, which 4,096 bytes bound.
-func (p *parser) distinct(paths []path) *service.Error {
-	for i, a := range paths {
-		for _, b := range paths[:i] {
-			if n := min(len(a), len(b)); slices.Equal(a[:n], b[:n]) {
-				return p.refuse("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [%s], path two: [%s]", b, a)
-			}
-		}
-	}
-	return nil
-}
-
-// projection reads a ProjectionExpression; nil where there is none.
-func projection(expression *string, s *scope) ([]path, *service.Error) {
-	return parsed("ProjectionExpression", expression, s, func(p *parser) ([]path, *service.Error) {
-		out, err := p.paths()
-		if err != nil {
-			return nil, err
-		}
-		return out, p.end()
-	})
+func (p *parser) wrongType(operator string, kind Kind) {
+	p.refuse("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", operator, kind)
 }
 
 //go:embed reserved.txt
 var reservedText string
 
-// reservedWords are AWS's, sorted ("Reserved words in DynamoDB").
+// reservedWords are AWS's, sorted, which cannot be names of attributes without a placeholder ("Reserved
+// words in DynamoDB").
 var reservedWords = strings.Fields(reservedText)
 
 func reserved(word string) bool {

@@ -2,76 +2,64 @@ package dynamodb
 
 import (
 	"context"
-	"maps"
-	"slices"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
-const (
-	// maxBatchGet is the most keys of BatchGetItem (API_BatchGetItem).
-	maxBatchGet = 100
-	// maxBatchBytes is the most bytes that BatchGetItem answers, and BatchWriteItem takes.
-	maxBatchBytes = 16 << 20
-)
+// maxPage is the most bytes that a page of a query reads (API_Query).
+const maxPage = 1 << 20
 
 type (
-	// choosing is embedded by every read of items.
-	choosing struct {
-		Names      map[string]string `json:"ExpressionAttributeNames,omitempty"`
-		Projection *string           `json:"ProjectionExpression,omitempty"`
-		Consistent bool              `json:"ConsistentRead,omitempty"`
-		Legacy     jsontext.Value    `json:"AttributesToGet,omitempty"`
-	}
 	getInput struct {
-		addressed
-		choosing
-		wanted
-		Key Item `json:"Key"`
+		TableName  string `json:"TableName"`
+		Key        Item   `json:"Key"`
+		Consistent bool   `json:"ConsistentRead"`
 	}
 	getOutput struct {
-		Item     Item      `json:"Item,omitempty"`
-		Consumed *consumed `json:"ConsumedCapacity,omitempty"`
+		Item Item `json:"Item,omitempty"`
 	}
-	batchGetKeys struct {
-		choosing
-		Keys []Item `json:"Keys"`
-	}
-	batchGetInput struct {
-		wanted
-		Tables map[string]batchGetKeys `json:"RequestItems"`
-	}
-	batchGetOutput struct {
-		Responses   map[string][]Item       `json:"Responses"`
-		Unprocessed map[string]batchGetKeys `json:"UnprocessedKeys"`
-		Consumed    []*consumed             `json:"ConsumedCapacity,omitempty"`
+	queryInput struct {
+		placeholders
+		TableName    string  `json:"TableName"`
+		Index        string  `json:"IndexName"`
+		KeyCondition *string `json:"KeyConditionExpression"`
+		Consistent   bool    `json:"ConsistentRead"`
+		Limit        *int    `json:"Limit"`
+		Start        Item    `json:"ExclusiveStartKey"`
 	}
 )
 
-func (in *getInput) keyGiven() Item { return in.Key }
-
-// paths reads a projection; nil where there is none.
-func (c *choosing) paths() ([]path, *service.Error) {
-	if len(c.Legacy) > 0 {
-		return nil, unsupported("The legacy parameter AttributesToGet")
+func (d *DynamoDB) getItem(_ context.Context, c *service.Call, in *getInput) (*getOutput, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, err := d.find(c, in.TableName)
+	if err != nil {
+		return nil, err
 	}
-	s := (&expressing{Names: c.Names}).scope()
-	paths, refusal := projection(c.Projection, s)
+	key, refusal := t.keyed(in.Key)
 	if refusal != nil {
 		return nil, refusal
 	}
-	return paths, s.finish()
+	return &getOutput{t.items[key]}, nil
 }
 
-func (d *DynamoDB) getItem(_ context.Context, c *service.Call, in *getInput) (*getOutput, error) {
-	paths, refusal := in.paths()
-	if refusal != nil {
-		return nil, refusal
+// query reads a page of what an index has under one key, in the order of the table's key.
+func (d *DynamoDB) query(_ context.Context, c *service.Call, in *queryInput) (*answer, error) {
+	when, refusal := parseCondition("KeyConditionExpression", in.KeyCondition, &in.placeholders)
+	if refusal == nil {
+		refusal = in.finish()
 	}
-	if refusal := in.checked(); refusal != nil {
+	switch {
+	case refusal != nil:
 		return nil, refusal
+	case in.KeyCondition == nil:
+		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+	case in.Index == "":
+		return nil, undone("a Query without IndexName")
+	case in.Consistent:
+		return nil, invalid("Consistent reads are not supported on global secondary indexes")
+	case in.Limit != nil && *in.Limit < 1:
+		return nil, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *in.Limit)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -79,93 +67,64 @@ func (d *DynamoDB) getItem(_ context.Context, c *service.Call, in *getInput) (*g
 	if err != nil {
 		return nil, err
 	}
-	k, refusal := t.keyed(in.Key)
+	x, refusal := t.index(in.Index)
 	if refusal != nil {
 		return nil, refusal
 	}
-	out, size := &getOutput{}, 0
-	if r := t.get(k); r != nil {
-		out.Item, size = project(r.item, paths), r.size
-	}
-	out.Consumed = in.tell(t, readUnits(size, in.Consistent))
-	return out, nil
-}
-
-func batchGetNames(in *batchGetInput) []string {
-	var names []string
-	for _, table := range slices.Sorted(maps.Keys(in.Tables)) {
-		for _, k := range in.Tables[table].Keys {
-			names = append(names, nameOf(k, nil))
-		}
-	}
-	return names
-}
-
-// batchGetItem reads items by their keys. What a fault or the size of the answer leaves out is
-// an UnprocessedKey.
-func (d *DynamoDB) batchGetItem(_ context.Context, c *service.Call, in *batchGetInput) (*batchGetOutput, error) {
-	if refusal := in.checked(); refusal != nil {
+	key, refusal := x.wanted(when)
+	if refusal != nil {
 		return nil, refusal
 	}
-	n := 0
-	for _, keys := range in.Tables {
-		n += len(keys.Keys)
+	start, refusal := in.start(t, x, key)
+	if refusal != nil {
+		return nil, refusal
 	}
-	if n == 0 || n > maxBatchGet {
-		return nil, invalid("Too many items requested for the BatchGetItem call, or none; the limit is %d", maxBatchGet)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := &batchGetOutput{Responses: map[string][]Item{}, Unprocessed: map[string]batchGetKeys{}}
-	size := 0
-	for _, name := range slices.Sorted(maps.Keys(in.Tables)) {
-		if err := d.batchGetTable(c, name, in, out, &size); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return in.page(t, x, x.partitions[key][start:]), nil
 }
 
-func (d *DynamoDB) batchGetTable(c *service.Call, name string, in *batchGetInput, out *batchGetOutput, size *int) error {
-	keys := in.Tables[name]
-	paths, refusal := keys.paths()
-	if refusal != nil {
-		return refusal
-	}
-	t, err := d.find(c, name)
-	if err != nil {
-		return err
-	}
-	cost, seen := 0.0, map[key]bool{}
-	out.Responses[name] = []Item{}
-	for _, given := range keys.Keys {
-		k, refusal := t.keyed(given)
-		if refusal != nil {
-			return refusal
-		}
-		if seen[k] {
-			return invalid("Provided list of item keys contains duplicates")
-		}
-		seen[k] = true
-		r, bytes := t.get(k), 0
-		if r != nil {
-			bytes = r.size
-		}
-		if c.Fails(nameOf(given, nil)) != nil || *size+bytes > maxBatchBytes {
-			c.FailedItems++
-			left := out.Unprocessed[name]
-			left.choosing, left.Keys = keys.choosing, append(left.Keys, given)
-			out.Unprocessed[name] = left
-			continue
-		}
-		*size += bytes
-		cost += readUnits(bytes, keys.Consistent)
-		if r != nil {
-			out.Responses[name] = append(out.Responses[name], project(r.item, paths))
+func (in *queryInput) page(t *table, x *index, entries []entry) *answer {
+	items, size := []Item{}, 0
+	for _, e := range entries {
+		keys := Item{t.key: e.item[t.key], x.key: e.item[x.key]}
+		items, size = append(items, keys), size+keys.size()
+		if in.Limit != nil && len(items) >= *in.Limit || size >= maxPage {
+			return &answer{"Items": items, "Count": len(items), "ScannedCount": len(items), "LastEvaluatedKey": keys}
 		}
 	}
-	if in.asked() {
-		out.Consumed = append(out.Consumed, in.tell(t, cost))
+	return &answer{"Items": items, "Count": len(items), "ScannedCount": len(items)}
+}
+
+// start is where a page begins: after the ExclusiveStartKey, which need not be there.
+func (in *queryInput) start(t *table, x *index, key string) (int, *service.Error) {
+	if in.Start == nil {
+		return 0, nil
 	}
-	return nil
+	primary, at := in.Start[t.key], in.Start[x.key]
+	switch {
+	case len(in.Start) != 2 || primary.kind != String || at.kind != String:
+		return 0, invalid("The provided starting key is invalid")
+	case at.text != key:
+		return 0, invalid("The provided starting key is outside query boundaries based on provided conditions")
+	}
+	_, n, found := x.seek(key, primary.text)
+	if found {
+		n++
+	}
+	return n, nil
+}
+
+// wanted is the value that a key condition asks for ("Key condition expressions for the Query
+// operation").
+func (x *index) wanted(when condition) (string, *service.Error) {
+	if in, is := when.(grouped); is {
+		when = in.condition
+	}
+	c, is := when.(comparison)
+	if !is || c.a.attribute == "" || c.b.attribute != "" || c.operator != "=" {
+		return "", invalid("Query key condition not supported")
+	}
+	if c.a.attribute != x.key {
+		return "", invalid("Query condition missed key schema element: %s", x.key)
+	}
+	return c.b.value.text, checkKey(x.key, c.b.value)
 }

@@ -2,9 +2,12 @@ package dynamodb
 
 import (
 	"context"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
@@ -18,27 +21,15 @@ const (
 )
 
 type (
-	// action is one of a transaction; it has one of the four.
+	// action is one of a transaction; it has one of the three.
 	action struct {
-		Put    *actionParts `json:"Put"`
-		Update *actionParts `json:"Update"`
-		Delete *actionParts `json:"Delete"`
-		Check  *actionParts `json:"ConditionCheck"`
-	}
-	actionParts struct {
-		addressed
-		guarded
-		Item   Item    `json:"Item"`
-		Key    Item    `json:"Key"`
-		Update *string `json:"UpdateExpression"`
+		Put    *writeInput `json:"Put"`
+		Update *writeInput `json:"Update"`
+		Delete *writeInput `json:"Delete"`
 	}
 	transactInput struct {
-		wanted
 		Actions []action `json:"TransactItems"`
 		Token   string   `json:"ClientRequestToken"`
-	}
-	transactOutput struct {
-		Consumed []*consumed `json:"ConsumedCapacity,omitempty"`
 	}
 	// reason says what one action did to a transaction that was cancelled.
 	reason struct {
@@ -46,179 +37,146 @@ type (
 		Message string `json:"Message,omitempty"`
 		Item    Item   `json:"Item,omitempty"`
 	}
-	tokenKey struct{ account, region, token string }
+	tokenID struct{ account, region, token string }
 	// seenToken is a transaction that was carried out.
 	seenToken struct {
-		fingerprint digest
-		until       time.Time
+		request uint64
+		until   time.Time
+	}
+	// tokens are the transactions of the last ten minutes, and in which order they may be forgotten.
+	tokens struct {
+		seen map[tokenID]seenToken
+		line []tokenID
 	}
 )
 
-// tokens are the transactions of the last ten minutes, and when each may be forgotten.
-type tokens struct {
-	seen map[tokenKey]seenToken
-	line []tokenKey
-}
-
-func (t *tokens) add(k tokenKey, s seenToken, now time.Time) {
+func (t *tokens) add(id tokenID, s seenToken, now time.Time) {
 	n := 0
 	for ; n < len(t.line) && !t.seen[t.line[n]].until.After(now); n++ {
 		delete(t.seen, t.line[n])
 	}
-	t.line = append(slices.Delete(t.line, 0, n), k)
-	t.seen[k] = s
+	t.line = append(slices.Delete(t.line, 0, n), id)
+	t.seen[id] = s
 }
 
-// written returns the write that an action asks for, and its table.
-func (a action) written(known *expressions) (w *written, parts *actionParts, _ *service.Error) {
-	n := 0
-	for _, one := range [...]struct {
-		parts *actionParts
-		kind  writeKind
-	}{{a.Put, put}, {a.Update, updated}, {a.Delete, removed}, {a.Check, checked}} {
-		if one.parts == nil {
-			continue
-		}
-		n++
-		parts = one.parts
-		w = &written{guarded: parts.guarded, kind: one.kind, item: parts.Item, given: parts.Key}
-	}
-	if n != 1 {
-		return nil, nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
-	}
-	if w.kind == updated && parts.Update == nil || w.kind == checked && parts.Condition == nil {
-		return nil, nil, invalid("1 validation error detected: Value null at 'transactItems.member.expression' failed to satisfy constraint: Member must not be null")
-	}
-	return w, parts, w.prepare(known, parts.Update)
+var requestSeed = maphash.MakeSeed()
+
+// request is a hash of the actions, by which a repetition is distinguished from another request under the same
+// token. The SDK for Go writes maps in any order, and the same numbers may be written in several ways.
+func (in *transactInput) request() (uint64, error) {
+	text, err := json.Marshal(in.Actions, json.Deterministic(true))
+	return maphash.Bytes(requestSeed, text), err
 }
 
 func (d *DynamoDB) transactNames(in *transactInput) []string {
 	var names []string
 	for _, a := range in.Actions {
-		switch {
-		case a.Put != nil:
-			names = append(names, nameOf(a.Put.Item, d.keyNames(a.Put.TableName)))
-		case a.Update != nil:
-			names = append(names, nameOf(a.Update.Key, nil))
-		case a.Delete != nil:
-			names = append(names, nameOf(a.Delete.Key, nil))
-		case a.Check != nil:
-			names = append(names, nameOf(a.Check.Key, nil))
+		if a.Put != nil {
+			names = append(names, d.itemNames(a.Put.TableName, a.Put.Item)...)
+		}
+		for _, of := range []*writeInput{a.Update, a.Delete} {
+			if of != nil {
+				names = append(names, d.itemNames(of.TableName, of.Key)...)
+			}
 		}
 	}
 	return names
 }
 
-// step of a transaction: one action, and what it would do.
-type transactStep struct {
-	*written
-	table     *table
-	key       key
-	old, made *record
+// prepare parses the write that an action asks for.
+func (a *action) prepare() (w *written, refusal *service.Error) {
+	n := 0
+	for i, of := range []*writeInput{a.Put, a.Update, a.Delete} {
+		if of != nil {
+			n++
+			w, refusal = of.prepare([]writeKind{put, change, remove}[i])
+		}
+	}
+	switch {
+	case n != 1:
+		return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+	case a.Update != nil && a.Update.Update == nil:
+		return nil, invalid("1 validation error detected: Value null at 'transactItems.member.update.updateExpression' failed to satisfy constraint: Member must not be null")
+	}
+	return w, refusal
 }
 
 // transactWriteItems does all of its actions or none.
-func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *transactInput) (*transactOutput, error) {
+func (d *DynamoDB) transactWriteItems(_ context.Context, c *service.Call, in *transactInput) (*service.Empty, error) {
 	if len(in.Actions) == 0 || len(in.Actions) > maxActions {
 		return nil, invalid("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length between 1 and %d", maxActions)
 	}
 	if len(in.Token) > 36 {
 		return nil, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", in.Token)
 	}
-	if refusal := in.checked(); refusal != nil {
-		return nil, refusal
-	}
-	steps := make([]transactStep, len(in.Actions))
-	names := make([]string, len(in.Actions))
+	writes := make([]*written, len(in.Actions))
 	for i, a := range in.Actions {
-		w, parts, refusal := a.written(&d.known)
-		if refusal != nil {
+		var refusal *service.Error
+		if writes[i], refusal = a.prepare(); refusal != nil {
 			return nil, refusal
 		}
-		steps[i].written, names[i] = w, parts.TableName
 	}
-	var fingerprint digest
-	if in.Token != "" {
-		fingerprint = in.fingerprint()
+	request, err := in.request()
+	if err != nil {
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := time.Now()
-	token := tokenKey{c.Account, c.Region, in.Token}
-	known := false
-	if seen, ok := d.tokens.seen[token]; ok && in.Token != "" && seen.until.After(now) {
-		if seen.fingerprint != fingerprint {
-			return nil, service.Refuse("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
-		}
-		known = true
-	}
-	if err := d.locateAll(c, steps, names); err != nil {
+	if err := d.locateAll(c, writes); err != nil {
 		return nil, err
 	}
-	if known {
-		return &transactOutput{Consumed: in.repeated(steps)}, nil
-	}
-	if reasons := tryAll(c, steps); reasons != nil {
-		return nil, cancelled(reasons)
-	}
-	out := &transactOutput{Consumed: in.cost(steps)}
-	for _, s := range steps {
-		if s.kind != checked {
-			s.table.write(s.old, s.made, now)
+	now := time.Now()
+	token := tokenID{c.Account, c.Region, in.Token}
+	if seen, ok := d.tokens.seen[token]; ok && seen.until.After(now) {
+		if seen.request != request {
+			return nil, service.Refuse("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request. Do not reuse a client token with different requests, unless the requests are identical")
 		}
+		return &service.Empty{}, nil
+	}
+	if refusal := tryAll(c, writes); refusal != nil {
+		return nil, refusal
+	}
+	for _, w := range writes {
+		w.table.write(w.key, w.made, now)
 	}
 	if in.Token != "" {
-		d.tokens.add(token, seenToken{fingerprint, now.Add(tokenLife)}, now)
+		d.tokens.add(token, seenToken{request, now.Add(tokenLife)}, now)
 	}
-	return out, nil
+	return &service.Empty{}, nil
 }
 
-// locateAll finds what each action is about. What is wrong with the request itself refuses it.
-func (d *DynamoDB) locateAll(c *service.Call, steps []transactStep, names []string) (err error) {
-	type item struct {
-		*table
-		key
+// locateAll finds what each write is about. What is wrong with the request itself refuses it.
+func (d *DynamoDB) locateAll(c *service.Call, writes []*written) error {
+	type place struct {
+		table *table
+		key   string
 	}
-	seen := make(map[item]bool, len(steps))
-	for i := range steps {
-		s := &steps[i]
-		if s.table, err = d.find(c, names[i]); err != nil {
+	seen := make(map[place]bool, len(writes))
+	for _, w := range writes {
+		if err := w.locate(d, c); err != nil {
 			return err
 		}
-		var refusal *service.Error
-		if s.key, refusal = s.locate(s.table); refusal != nil {
-			return refusal
-		}
-		if at := (item{s.table, s.key}); seen[at] {
+		at := place{w.table, w.key}
+		if seen[at] {
 			return invalid("Transaction request cannot include multiple operations on one item")
-		} else {
-			seen[at] = true
 		}
-		s.old = s.table.get(s.key)
+		seen[at] = true
 	}
 	return nil
 }
 
-// tryAll works out what each action makes of its item; it returns the reasons, one for each
-// action, if one cannot be done.
-func tryAll(c *service.Call, steps []transactStep) []reason {
-	reasons := make([]reason, len(steps))
-	failed, size := false, 0
-	for i := range steps {
-		s := &steps[i]
+// tryAll works out what each write makes of its item. If one cannot be done it refuses all, and says
+// of each why.
+func tryAll(c *service.Call, writes []*written) *service.Error {
+	reasons, failed, size := make([]reason, len(writes)), false, 0
+	for i, w := range writes {
 		reasons[i].Code = "None"
-		if failure := c.Fails(s.name(s.table)); failure != nil {
+		if failure := c.Fails(w.key); failure != nil {
 			reasons[i], failed = reason{Code: failure.Code, Message: failure.Message}, true
-			continue
-		}
-		var refusal *service.Error
-		if s.made, refusal = s.try(s.table, s.key, s.old); refusal != nil {
+		} else if refusal := w.try(); refusal != nil {
 			reasons[i], failed = reasonOf(refusal), true
-			continue
 		}
-		if s.made != nil && s.kind != checked {
-			size += s.made.size
-		}
+		size += w.made.size()
 	}
 	if size > maxTransaction && !failed { // by which reason AWS says so is not documented
 		reasons[0], failed = reason{Code: "ValidationError", Message: "Collection size of the transaction's items exceeds 4 MB"}, true
@@ -226,22 +184,6 @@ func tryAll(c *service.Call, steps []transactStep) []reason {
 	if !failed {
 		return nil
 	}
-	return reasons
-}
-
-// reasonOf makes a refusal of one action a reason.
-func reasonOf(refusal *service.Error) reason {
-	switch refusal.Code {
-	case "ConditionalCheckFailedException":
-		item, _ := refusal.Fields["Item"].(Item)
-		return reason{"ConditionalCheckFailed", refusal.Message, item}
-	case "ValidationException":
-		return reason{Code: "ValidationError", Message: refusal.Message}
-	}
-	return reason{Code: refusal.Code, Message: refusal.Message}
-}
-
-func cancelled(reasons []reason) *service.Error {
 	codes := make([]string, len(reasons))
 	for i, r := range reasons {
 		codes[i] = r.Code
@@ -251,44 +193,11 @@ func cancelled(reasons []reason) *service.Error {
 	return refusal
 }
 
-// cost is what a transaction costs: each write twice what it would cost alone, once to prepare
-// and once to commit ("DynamoDB transactions", capacity management). What an index writes is
-// taken to be done once more too: that is not documented.
-func (in *transactInput) cost(steps []transactStep) []*consumed {
-	return in.perTable(steps, func(s transactStep) *consumed {
-		n := 2 * s.table.writeUnits(s.old, s.made)
-		return &consumed{Units: n, Write: n}
-	})
-}
-
-// repeated is what a transaction costs whose token is known: reads, and twice (API_TransactWriteItems).
-func (in *transactInput) repeated(steps []transactStep) []*consumed {
-	return in.perTable(steps, func(s transactStep) *consumed {
-		size := 0
-		if s.old != nil {
-			size = s.old.size
-		}
-		n := 2 * readUnits(size, true)
-		return &consumed{Units: n, Read: n}
-	})
-}
-
-// perTable adds up by table, in the order in which tables are named first.
-func (in *transactInput) perTable(steps []transactStep, of func(transactStep) *consumed) []*consumed {
-	if !in.asked() {
-		return nil
+// reasonOf makes a refusal of one write a reason.
+func reasonOf(refusal *service.Error) reason {
+	if refusal.Code == "ConditionalCheckFailedException" {
+		item, _ := refusal.Fields["Item"].(Item)
+		return reason{"ConditionalCheckFailed", refusal.Message, item}
 	}
-	var out []*consumed
-	for _, s := range steps {
-		c := of(s)
-		c.Table = s.table.name
-		if i := slices.IndexFunc(out, func(o *consumed) bool { return o.Table == c.Table }); i >= 0 {
-			out[i].Units += c.Units
-			out[i].Read += c.Read
-			out[i].Write += c.Write
-			continue
-		}
-		out = append(out, c)
-	}
-	return out
+	return reason{Code: "ValidationError", Message: refusal.Message}
 }

@@ -2,168 +2,114 @@ package dynamodb
 
 import (
 	"encoding/json"
-	"maps"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
 // Kind is the type of a value, as the wire has it. The set is closed.
 type Kind string
 
-// The kinds (API_AttributeValue).
+// The kinds that the simulator does (API_AttributeValue).
 const (
-	String    Kind = "S"
-	Number    Kind = "N"
-	Binary    Kind = "B"
-	Bool      Kind = "BOOL"
-	Null      Kind = "NULL"
-	StringSet Kind = "SS"
-	NumberSet Kind = "NS"
-	BinarySet Kind = "BS"
-	List      Kind = "L"
-	Map       Kind = "M"
+	String Kind = "S"
+	Number Kind = "N"
+	Binary Kind = "B"
+	List   Kind = "L"
 )
 
 // Item is an item, or its key. It must not be changed once it was stored.
 type Item map[string]Value
 
 // Value is the value of an attribute. It never changes.
-//
-// Maps of values are most of what a box holds and makes, so it is small: what few values have is
-// behind inner.
 type Value struct {
-	kind  Kind
-	text  string // S; B, its bytes; N, as it is written
-	inner any    // of the others: bool, []string of a set, []Value, map[string]Value
+	kind Kind
+	text string  // S; B, its bytes; N, as readNumber writes it
+	list []Value // L
 }
 
-func text(s string) Value { return Value{kind: String, text: s} }
-
-func number(d decimal) Value { return Value{kind: Number, text: d.String()} }
-
-func setOf(kind Kind, members []string) Value { return Value{kind: kind, inner: members} }
-func listOf(elements []Value) Value           { return Value{kind: List, inner: elements} }
-func mapOf(fields map[string]Value) Value     { return Value{kind: Map, inner: fields} }
-
-// yes is what a BOOL says.
-func (v Value) yes() bool {
-	yes, _ := v.inner.(bool)
-	return yes
-}
-
-// set is the members of a set; nil of anything else. So are list and fields.
-func (v Value) set() []string {
-	set, _ := v.inner.([]string)
-	return set
-}
-
-func (v Value) list() []Value {
-	list, _ := v.inner.([]Value)
-	return list
-}
-
-func (v Value) fields() map[string]Value {
-	fields, _ := v.inner.(map[string]Value)
-	return fields
-}
-
-// decimal is the value of a number.
-func (v Value) decimal() decimal {
-	d, _ := parseDecimal(v.text) // it came from there
-	return d
-}
-
-// sortable is a text that orders like the value, for those that have an order: S, N, B.
-func (v Value) sortable() string {
-	if v.kind == Number {
-		return v.decimal().order()
-	}
-	return v.text
+// equal compares as the = of expressions does. Of numbers, one has one text.
+func (v Value) equal(w Value) bool {
+	return v.kind == w.kind && v.text == w.text && slices.EqualFunc(v.list, w.list, Value.equal)
 }
 
 func (v Value) ordered() bool { return v.kind == String || v.kind == Number || v.kind == Binary }
 
-func (v Value) isSet() bool {
-	return v.kind == StringSet || v.kind == NumberSet || v.kind == BinarySet
-}
-
-// member is the kind of a set's members.
-func (v Value) member() Kind { return v.kind[:1] }
-
-// equal compares as the = of expressions does: numbers by value, sets without their order.
-func (v Value) equal(w Value) bool {
-	if v.kind != w.kind {
-		return false
-	}
-	switch v.kind {
-	case String, Binary, Number: // of which one number has one text
-		return v.text == w.text
-	case Bool:
-		return v.yes() == w.yes()
-	case Null:
-		return true
-	case StringSet, NumberSet, BinarySet:
-		return len(v.set()) == len(w.set()) && slices.Equal(slices.Sorted(slices.Values(v.set())), slices.Sorted(slices.Values(w.set())))
-	case List:
-		return slices.EqualFunc(v.list(), w.list(), Value.equal)
-	case Map:
-		return maps.EqualFunc(v.fields(), w.fields(), Value.equal)
-	}
-	return false
-}
-
 // compare orders two values of one kind that has an order; ok is false for others.
 func (v Value) compare(w Value) (order int, ok bool) {
-	if v.kind != w.kind || !v.ordered() {
+	switch {
+	case v.kind != w.kind || !v.ordered():
 		return 0, false
+	case v.kind == Number:
+		return v.integer().Cmp(w.integer()), true
 	}
-	return strings.Compare(v.sortable(), w.sortable()), true
+	return strings.Compare(v.text, w.text), true
 }
 
-// size is what a value counts for in an item ("DynamoDB item sizes and formats"). The number's
-// is approximate there too.
+func (v Value) integer() *big.Int {
+	n, _ := new(big.Int).SetString(v.text, 10) // readNumber wrote it
+	return n
+}
+
+// plus adds to a number, or subtracts from it.
+func (v Value) plus(w Value, sign string) (Value, *service.Error) {
+	n := w.integer()
+	if sign == "-" {
+		n.Neg(n)
+	}
+	text, refusal := readNumber(n.Add(v.integer(), n).String())
+	return Value{kind: Number, text: text}, refusal
+}
+
+// maxDigits and maxMagnitude bound numbers ("Supported data types and naming rules", Number).
+const maxDigits, maxMagnitude = 38, 126
+
+// readNumber brings a whole number into the form that every number has one of.
+func readNumber(given string) (string, *service.Error) {
+	digits := strings.TrimPrefix(given, "-")
+	if digits == given {
+		digits = strings.TrimPrefix(given, "+")
+	}
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		if _, err := strconv.ParseFloat(given, 64); err == nil || strings.ContainsAny(given, "eE.") {
+			return "", undone("the number " + given + ", which has a fraction or an exponent")
+		}
+		return "", invalid("The parameter cannot be converted to a numeric value: %s", given)
+	}
+	digits = strings.TrimLeft(digits, "0")
+	switch {
+	case digits == "":
+		return "0", nil
+	case len(strings.TrimRight(digits, "0")) > maxDigits:
+		return "", invalid("Attempting to store more than 38 significant digits in a Number")
+	case len(digits) > maxMagnitude:
+		return "", invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	case given[0] == '-':
+		return "-" + digits, nil
+	}
+	return digits, nil
+}
+
+// size is what a value counts for in an item ("DynamoDB item sizes and formats"). The number's is
+// approximate there too: a byte for each two significant digits and one more, and one for a minus.
 func (v Value) size() int {
 	switch v.kind {
 	case String, Binary:
 		return len(v.text)
 	case Number:
-		return numberSize(v.text)
-	case Bool, Null:
-		return 1
-	case StringSet, BinarySet, NumberSet:
-		n := 0
-		for _, s := range v.set() {
-			if v.kind == NumberSet {
-				n += numberSize(s)
-			} else {
-				n += len(s)
-			}
-		}
-		return n
+		digits := strings.TrimPrefix(v.text, "-")
+		return (len(strings.TrimRight(digits, "0"))+1)/2 + 1 + len(v.text) - len(digits)
 	case List:
 		n := 3
-		for _, e := range v.list() {
+		for _, e := range v.list {
 			n += 1 + e.size()
-		}
-		return n
-	case Map:
-		n := 3
-		for name, e := range v.fields() {
-			n += 1 + len(name) + e.size()
 		}
 		return n
 	}
 	return 0
-}
-
-// numberSize is a byte for each two significant digits and one more, and one for a minus.
-func numberSize(text string) int {
-	digits := strings.Trim(strings.ReplaceAll(strings.TrimPrefix(text, "-"), ".", ""), "0")
-	n := (len(digits)+1)/2 + 1
-	if strings.HasPrefix(text, "-") {
-		n++
-	}
-	return n
 }
 
 func (i Item) size() int {
@@ -191,36 +137,12 @@ func (v Value) plain() any {
 		return json.Number(v.text)
 	case Binary:
 		return []byte(v.text)
-	case Bool:
-		return v.yes()
-	case Null:
-		return nil
-	case StringSet, NumberSet:
-		return slices.Clone(v.set())
-	case BinarySet:
-		out := make([][]byte, len(v.set()))
-		for i, s := range v.set() {
-			out[i] = []byte(s)
-		}
-		return out
 	case List:
-		out := make([]any, len(v.list()))
-		for i, e := range v.list() {
+		out := make([]any, len(v.list))
+		for i, e := range v.list {
 			out[i] = e.plain()
 		}
 		return out
-	case Map:
-		return Item(v.fields()).plain()
 	}
 	return nil
-}
-
-// key names an item of a table: by what its key attributes sort by.
-type key struct{ partition, sort string }
-
-func compareKeys(a, b key) int {
-	if order := strings.Compare(a.partition, b.partition); order != 0 {
-		return order
-	}
-	return strings.Compare(a.sort, b.sort)
 }

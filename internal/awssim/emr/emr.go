@@ -1,4 +1,4 @@
-// Package emr is Amazon EMR in the box, as far as cancelling steps goes: clusters of a
+// Package emr simulates Amazon EMR as far as cancelling steps goes: clusters of a
 // release, their steps, the call that cancels steps and the calls that read them. States,
 // reasons, bounds and what each release can cancel are those of internal/facts.
 package emr
@@ -48,7 +48,7 @@ type Options struct {
 
 // Cluster is one cluster, as put in from outside.
 type Cluster struct {
-	// ID names it within its account and region; those default to the box's own.
+	// ID names it within its account and region; those default to the simulator's own.
 	ID              string
 	Account, Region string
 	// Name defaults to "cluster".
@@ -61,7 +61,7 @@ type Cluster struct {
 // Step is one step, as put in from outside or as it stands.
 type Step struct {
 	// ID names it; Cluster is the cluster it runs on, which is made where there is none yet.
-	// Account and Region default to the box's own.
+	// Account and Region default to the simulator's own.
 	ID, Cluster     string
 	Account, Region string
 	// Name defaults to "step".

@@ -30,7 +30,7 @@ type (
 	describeOutput struct {
 		Step stepDetail `json:"Step"`
 	}
-	// stepDetail is what ListSteps and DescribeStep both tell of a step.
+	// stepDetail is what ListSteps and DescribeStep both return of a step.
 	stepDetail struct {
 		ID              string     `json:"Id"`
 		Name            string     `json:"Name"`
@@ -124,6 +124,13 @@ func (e *EMR) listSteps(_ context.Context, c *service.Call, in *listInput) (*lis
 	for i := from; i < len(all); i++ {
 		s := all[i]
 		s.advance(now)
+		item := ""
+		if len(in.StepIDs) > 0 {
+			item = s.ID
+		}
+		if s = s.shown(now, c.Stale(item)); s == nil {
+			continue
+		}
 		if len(in.States) > 0 && !slices.Contains(in.States, s.State) {
 			continue
 		}
@@ -167,7 +174,11 @@ func (e *EMR) describeStep(_ context.Context, c *service.Call, in *describeInput
 	if s == nil {
 		return nil, noSuchStep(in.StepID)
 	}
-	s.advance(time.Now())
+	now := time.Now()
+	s.advance(now)
+	if s = s.shown(now, c.Stale(in.StepID)); s == nil {
+		return nil, noSuchStep(in.StepID)
+	}
 	return &describeOutput{Step: s.detail()}, nil
 }
 
@@ -188,7 +199,7 @@ func seconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-// describeCluster tells of a cluster, which here always waits for steps.
+// describeCluster returns a cluster, which here always waits for steps.
 func (e *EMR) describeCluster(_ context.Context, c *service.Call, in *clusterInput) (*clusterOutput, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -216,7 +227,7 @@ func (e *EMR) listNone(_ context.Context, c *service.Call, in *clusterInput) (*n
 // each job flow": API_AddJobFlowSteps).
 const maxAdd = 256
 
-// addSteps makes steps that wait to be cancelled: they are PENDING and stay so.
+// addSteps makes steps that wait to be cancelled: they are PENDING and remain so.
 func (e *EMR) addSteps(_ context.Context, c *service.Call, in *addInput) (*addOutput, error) {
 	if len(in.Steps) == 0 || len(in.Steps) > maxAdd {
 		return nil, refuse("Steps must hold 1 to %d steps, not %d.", maxAdd, len(in.Steps))

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
 type cluster struct {
@@ -21,6 +23,7 @@ type step struct {
 	Step
 	next     time.Time // when Then[0] is due
 	stopping bool      // a cancel has taken effect: Then is CANCELLED
+	past     service.Past[Step]
 }
 
 // PutClusters puts clusters in, without steps, or changes those that have the same id,
@@ -125,7 +128,20 @@ func (s *step) advance(now time.Time) {
 	}
 }
 
+// shown is the step as a read shows it that is behind by age; nil where it was not there yet.
+func (s *step) shown(now time.Time, age time.Duration) *step {
+	if age <= 0 {
+		return s
+	}
+	was, ok := s.past.AsOf(s.Step, s.Created, now, age)
+	if !ok {
+		return nil
+	}
+	return &step{Step: was}
+}
+
 func (s *step) enter(state State, at time.Time) {
+	s.past.Note(s.Step, at)
 	s.State = state
 	if state == Running && s.Started.IsZero() {
 		s.Started = at
@@ -141,7 +157,7 @@ const uncancellable = "This step cannot be cancelled."
 // cancel does what CancelSteps does to one step and returns the reason for which it was
 // refused, "" where the request was taken. kill is TERMINATE_PROCESS.
 //
-// Not documented, and so this box's own choice: the reason for an INTERRUPTED step, and for a
+// Not documented, and so the simulator's own choice: the reason for an INTERRUPTED step, and for a
 // PENDING one on a release that cannot cancel; that a second cancel of a CANCEL_PENDING step
 // is taken (CancelSteps "is idempotent"); that a step which ignores SEND_INTERRUPT is
 // CANCEL_PENDING until it ends by itself.
@@ -161,6 +177,7 @@ func (s *step) cancel(on release, kill bool, after time.Duration, now time.Time)
 			return already(Running)
 		}
 		if s.Stubborn && !kill {
+			s.past.Note(s.Step, now)
 			s.State = CancelPending
 			return ""
 		}
@@ -169,6 +186,7 @@ func (s *step) cancel(on release, kill bool, after time.Duration, now time.Time)
 			return ""
 		}
 	}
+	s.past.Note(s.Step, now)
 	s.State, s.stopping = CancelPending, true
 	s.Then, s.next = []Change{{State: Cancelled}}, now.Add(after)
 	s.advance(now)

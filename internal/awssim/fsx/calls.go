@@ -71,7 +71,7 @@ func (f *FSx) cancel(_ context.Context, c *service.Call, in *cancelInput) (*canc
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.tasks[key{place{c.Account, c.Region}, in.TaskID}]
+	t := f.tasks[key{location{c.Account, c.Region}, in.TaskID}]
 	if t == nil {
 		return nil, notFound()
 	}
@@ -84,6 +84,7 @@ func (f *FSx) cancel(_ context.Context, c *service.Call, in *cancelInput) (*canc
 		if t.Type == AutoRelease {
 			return nil, service.Refuse("UnsupportedOperation", "The requested operation is not supported for this resource or API.")
 		}
+		t.past.Note(t.Task, now)
 		t.State = Canceling
 		t.Then, t.next = []Change{{State: Canceled}}, now.Add(f.options.StopAfter+c.Slow(in.TaskID))
 	case Canceling:
@@ -95,7 +96,7 @@ func notFound() error {
 	return service.Refuse("DataRepositoryTaskNotFound", "The data repository task or tasks you specified could not be found.")
 }
 
-// describe tells of the tasks that are named, or of all that the filters let through, page by
+// describe returns the tasks that are named, or of all that the filters let through, page by
 // page where MaxResults says so. One id that is not known refuses the whole request ("the
 // data repository task or tasks you specified could not be found"). The order is not
 // documented: here that of the request, or that in which they were put in.
@@ -106,7 +107,7 @@ func (f *FSx) describe(_ context.Context, c *service.Call, in *describeInput) (*
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	at := place{c.Account, c.Region}
+	at := location{c.Account, c.Region}
 	all := f.lists[at]
 	if len(in.TaskIDs) > 0 {
 		all = make([]*task, len(in.TaskIDs))
@@ -120,6 +121,16 @@ func (f *FSx) describe(_ context.Context, c *service.Call, in *describeInput) (*
 	for i := from; i < len(all); i++ {
 		t := all[i]
 		t.advance(now)
+		item := ""
+		if len(in.TaskIDs) > 0 {
+			item = t.ID
+		}
+		if t = t.shown(now, c.Stale(item)); t == nil {
+			if item != "" {
+				return nil, notFound()
+			}
+			continue
+		}
 		if slices.ContainsFunc(in.Filters, func(by filter) bool { return !by.lets(t) }) {
 			continue
 		}
@@ -145,7 +156,7 @@ func checkDescribe(in *describeInput) (from int, err error) {
 	}
 	for _, by := range in.Filters {
 		if by.Name != "file-system-id" && by.Name != "task-lifecycle" {
-			return 0, refuse("this box filters by file-system-id and task-lifecycle only, not %q.", by.Name)
+			return 0, refuse("the simulator filters by file-system-id and task-lifecycle only, not %q.", by.Name)
 		}
 		if len(by.Values) > maxValues {
 			return 0, refuse("Values must hold at most %d values, not %d.", maxValues, len(by.Values))

@@ -1,6 +1,6 @@
-// Package fsx is Amazon FSx in the box, as far as cancelling data repository tasks goes:
+// Package fsx simulates Amazon FSx as far as cancelling data repository tasks goes:
 // tasks in their states, the call that cancels one and the call that reads them. States and
-// bounds are those of internal/facts. AWS publishes no rate for these calls: the box has none
+// bounds are those of internal/facts. AWS publishes no rate for these calls: the simulator has none
 // unless it is asked for.
 package fsx
 
@@ -56,7 +56,7 @@ type Options struct {
 
 // Task is one data repository task, as put in from outside or as it stands.
 type Task struct {
-	// ID names it within its account and region; those default to the box's own.
+	// ID names it within its account and region; those default to the simulator's own.
 	ID              string
 	Account, Region string
 	// FileSystem defaults to "fs-0123456789abcdef0", Type to EXPORT_TO_REPOSITORY.
@@ -81,20 +81,20 @@ type FSx struct {
 
 	mu    sync.Mutex
 	tasks map[key]*task
-	lists map[place][]*task // in the order in which they were put in
+	lists map[location][]*task // in the order in which they were put in
 }
 
 type (
-	place struct{ account, region string }
-	key   struct {
-		place
+	location struct{ account, region string }
+	key      struct {
+		location
 		id string
 	}
 )
 
 // New returns FSx with no task.
 func New(o Options) *FSx {
-	return &FSx{options: o, tasks: map[key]*task{}, lists: map[place][]*task{}}
+	return &FSx{options: o, tasks: map[key]*task{}, lists: map[location][]*task{}}
 }
 
 // Service says how FSx is called. Throttling is the common answer: no source names FSx's own

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
 // task is a Task with its next change dated. Its state is brought up to date by advance, and
@@ -11,6 +13,7 @@ import (
 type task struct {
 	Task
 	next time.Time // when Then[0] is due
+	past service.Past[Task]
 }
 
 // Put puts tasks in, or replaces those that have the same id, account and region.
@@ -30,7 +33,7 @@ func (f *FSx) Put(tasks ...Task) {
 		if len(t.Then) > 0 {
 			stored.next = now.Add(t.Then[0].After)
 		}
-		at := place{t.Account, t.Region}
+		at := location{t.Account, t.Region}
 		k := key{at, t.ID}
 		if old := f.tasks[k]; old != nil {
 			f.lists[at][slices.Index(f.lists[at], old)] = stored
@@ -45,7 +48,7 @@ func (f *FSx) Put(tasks ...Task) {
 func (f *FSx) Task(account, region, id string) (_ Task, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.tasks[key{place{account, region}, id}]
+	t := f.tasks[key{location{account, region}, id}]
 	if t == nil {
 		return Task{}, false
 	}
@@ -57,7 +60,7 @@ func (f *FSx) Task(account, region, id string) (_ Task, ok bool) {
 func (f *FSx) Tasks(account, region string) []Task {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now, list := time.Now(), f.lists[place{account, region}]
+	now, list := time.Now(), f.lists[location{account, region}]
 	out := make([]Task, len(list))
 	for i, t := range list {
 		out[i] = t.now(now)
@@ -84,7 +87,20 @@ func (t *task) advance(now time.Time) {
 	}
 }
 
+// shown is the task as a read shows it that is behind by age; nil where it was not there yet.
+func (t *task) shown(now time.Time, age time.Duration) *task {
+	if age <= 0 {
+		return t
+	}
+	was, ok := t.past.AsOf(t.Task, t.Created, now, age)
+	if !ok {
+		return nil
+	}
+	return &task{Task: was}
+}
+
 func (t *task) enter(state State, at time.Time) {
+	t.past.Note(t.Task, at)
 	t.State = state
 	if state == Executing && t.Started.IsZero() {
 		t.Started = at

@@ -40,7 +40,7 @@ func (s State) cancellable(force bool) bool { return s == Queued || s == InProgr
 
 // Execution is one job execution, as put in from outside or as it stands.
 type Execution struct {
-	// Thing and Job name it within its account and region, which default to the box's own.
+	// Thing and Job name it within its account and region, which default to the simulator's own.
 	// Thing and job come into being with it where they are not there.
 	Thing, Job      string
 	Account, Region string
@@ -73,6 +73,7 @@ type execution struct {
 	stopping bool      // Then is the cancel that was accepted
 	sweepAt  time.Time // when the job's own cancel comes to it; zero for never
 	sweep    bool      // with force
+	past     service.Past[Execution]
 }
 
 // PutExecutions puts executions in, or replaces those of the same names, account and region.
@@ -97,7 +98,7 @@ func (i *IoT) putExecutionLocked(e Execution, now time.Time) {
 	if len(e.Then) > 0 {
 		stored.next = now.Add(e.Then[0].After)
 	}
-	at := place{e.Account, e.Region}
+	at := location{e.Account, e.Region}
 	k := executionKey{at, e.Thing, e.Job}
 	if old := i.executions[k]; old != nil {
 		*old = *stored
@@ -113,7 +114,7 @@ func (i *IoT) putExecutionLocked(e Execution, now time.Time) {
 	j.executions = append(j.executions, stored)
 }
 
-func (i *IoT) thingLocked(at place, name string) *thing {
+func (i *IoT) thingLocked(at location, name string) *thing {
 	t := i.things[key{at, name}]
 	if t == nil {
 		t = &thing{}
@@ -126,7 +127,7 @@ func (i *IoT) thingLocked(at place, name string) *thing {
 func (i *IoT) Execution(account, region, thing, job string) (_ Execution, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	e := i.executions[executionKey{place{account, region}, thing, job}]
+	e := i.executions[executionKey{location{account, region}, thing, job}]
 	if e == nil {
 		return Execution{}, false
 	}
@@ -162,9 +163,22 @@ func (e *execution) advance(now time.Time) {
 	}
 }
 
+// shown is the execution as a read shows it that is behind by age; nil where it was not there yet.
+func (e *execution) shown(now time.Time, age time.Duration) *execution {
+	if age <= 0 {
+		return e
+	}
+	was, ok := e.past.AsOf(e.Execution, e.QueuedAt, now, age)
+	if !ok {
+		return nil
+	}
+	return &execution{Execution: was}
+}
+
 // enter changes the state, and with it the version (API_CancelJobExecution: "Each time you
 // update the job execution, its version is incremented").
 func (e *execution) enter(s State, at time.Time) {
+	e.past.Note(e.Execution, at)
 	e.State, e.Updated = s, at
 	e.Version++
 	if s == InProgress && e.Started.IsZero() {
@@ -174,8 +188,9 @@ func (e *execution) enter(s State, at time.Time) {
 
 // cancel ends an execution, and what was to come of it.
 func (e *execution) cancel(force bool, at time.Time) {
-	e.Then, e.Forced = nil, force
+	e.Then = nil
 	e.enter(Canceled, at)
+	e.Forced = force
 }
 
 type cancelExecutionBody struct {
@@ -198,7 +213,7 @@ func (i *IoT) cancelJobExecution(c *service.Call, r *request[cancelExecutionBody
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := time.Now()
-	e := i.executions[executionKey{placeOf(c), r.thing, r.job}]
+	e := i.executions[executionKey{locationOf(c), r.thing, r.job}]
 	if e == nil {
 		return nil, unknown("Job execution " + r.thing + "/" + r.job)
 	}
@@ -209,6 +224,7 @@ func (i *IoT) cancelJobExecution(c *service.Call, r *request[cancelExecutionBody
 	if !e.State.cancellable(force) {
 		return nil, conflict("InvalidStateTransitionException", "job execution %s/%s is %s", r.thing, r.job, e.State)
 	}
+	e.past.Note(e.Execution, now)
 	if r.body.StatusDetails != nil {
 		e.Details = maps.Clone(r.body.StatusDetails)
 	}
@@ -278,13 +294,17 @@ type (
 func (i *IoT) describeJobExecution(c *service.Call, r *request[struct{}]) (*describeExecutionOutput, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	e := i.executions[executionKey{placeOf(c), r.thing, r.job}]
+	e := i.executions[executionKey{locationOf(c), r.thing, r.job}]
 	if n := r.query.Get("executionNumber"); e == nil || n != "" && n != strconv.FormatInt(e.Number, 10) {
 		return nil, unknown("Job execution " + r.thing + "/" + r.job)
 	}
-	e.advance(time.Now())
+	now := time.Now()
+	e.advance(now)
+	if e = e.shown(now, c.Stale(r.items()[0])); e == nil {
+		return nil, unknown("Job execution " + r.thing + "/" + r.job)
+	}
 	d := executionDetail{
-		JobID: e.Job, Status: e.State, ForceCanceled: e.Forced, ThingArn: placeOf(c).arn("thing/" + e.Thing),
+		JobID: e.Job, Status: e.State, ForceCanceled: e.Forced, ThingArn: locationOf(c).arn("thing/" + e.Thing),
 		QueuedAt: epoch(e.QueuedAt), StartedAt: epoch(e.Started), LastUpdatedAt: epoch(e.lastUpdated()),
 		ExecutionNumber: e.Number, VersionNumber: e.Version,
 	}

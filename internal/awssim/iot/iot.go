@@ -1,7 +1,7 @@
-// Package iot is AWS IoT Jobs in the box, as far as stopping goes: jobs, their executions on
+// Package iot simulates AWS IoT Jobs as far as stopping goes: jobs, their executions on
 // things, the calls that cancel the one or the other, and the calls that read them. States,
 // bounds and errors are those of internal/facts. Devices are not in it: what they would do to
-// an execution is told beforehand ([Execution.Then]).
+// an execution is set beforehand ([Execution.Then]).
 package iot
 
 import (
@@ -41,13 +41,13 @@ type IoT struct {
 }
 
 type (
-	place struct{ account, region string }
-	key   struct {
-		place
+	location struct{ account, region string }
+	key      struct {
+		location
 		name string
 	}
 	executionKey struct {
-		place
+		location
 		thing, job string
 	}
 	// thing is the executions on it, in the order in which they came.
@@ -157,11 +157,11 @@ func conflict(code, format string, args ...any) error {
 }
 
 // arn is the ARN of a resource in a call's account and region.
-func (p place) arn(resource string) string {
+func (p location) arn(resource string) string {
 	return "arn:aws:iot:" + p.region + ":" + p.account + ":" + resource
 }
 
-func placeOf(c *service.Call) place { return place{c.Account, c.Region} }
+func locationOf(c *service.Call) location { return location{c.Account, c.Region} }
 
 // epoch is a time as IoT's JSON has it: seconds.
 func epoch(t time.Time) float64 {

@@ -23,15 +23,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// box is an AWS in a bubble and a real SDK client for its IoT, which tries once.
-type box struct {
+// bubble is a simulator in a synctest bubble and a real SDK client for its IoT, which tries once.
+type bubble struct {
 	*testing.T
 	*awssim.Sim
 	ctx context.Context
 	iot *sdk.Client
 }
 
-func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
+func inBubble(t *testing.T, o awssim.Options, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(o)
@@ -42,11 +42,11 @@ func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
 		}()
 		cfg := sim.Config()
 		cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-		test(&box{T: t, Sim: sim, ctx: t.Context(), iot: sdk.NewFromConfig(cfg)})
+		test(&bubble{T: t, Sim: sim, ctx: t.Context(), iot: sdk.NewFromConfig(cfg)})
 	})
 }
 
-func (b *box) must(err error) {
+func (b *bubble) must(err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -54,7 +54,7 @@ func (b *box) must(err error) {
 }
 
 // refused checks AWS's code of an error; "" wants none.
-func (b *box) refused(about string, err error, code string) {
+func (b *bubble) refused(about string, err error, code string) {
 	b.Helper()
 	got := ""
 	var api smithy.APIError
@@ -66,13 +66,13 @@ func (b *box) refused(about string, err error, code string) {
 	}
 }
 
-func (b *box) cancel(in sdk.CancelJobExecutionInput) error {
+func (b *bubble) cancel(in sdk.CancelJobExecutionInput) error {
 	in.ThingName, in.JobId = aws.String("t"), aws.String("j")
 	_, err := b.iot.CancelJobExecution(b.ctx, &in)
 	return err
 }
 
-func (b *box) describe() *types.JobExecution {
+func (b *bubble) describe() *types.JobExecution {
 	b.Helper()
 	out, err := b.iot.DescribeJobExecution(b.ctx, &sdk.DescribeJobExecutionInput{ThingName: aws.String("t"), JobId: aws.String("j")})
 	b.must(err)
@@ -102,7 +102,7 @@ func TestCancelJobExecution(t *testing.T) {
 	known := facts.Core()["iot"]
 	for _, state := range known.States {
 		for _, force := range []bool{false, true} {
-			inBubble(t, awssim.Options{}, func(b *box) {
+			inBubble(t, awssim.Options{}, func(b *bubble) {
 				about := fmt.Sprintf("%s, force %v", state, force)
 				b.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: iot.State(state)})
 				err := b.cancel(sdk.CancelJobExecutionInput{Force: force, StatusDetails: map[string]string{"why": "x"}})
@@ -124,7 +124,7 @@ func TestCancelJobExecution(t *testing.T) {
 }
 
 func TestExecutionsLive(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		began := time.Now()
 		b.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", Then: []awssim.ExecutionChange{
 			{After: time.Minute, State: iot.InProgress}, {After: time.Minute, State: iot.Succeeded},
@@ -150,7 +150,7 @@ func TestExecutionsLive(t *testing.T) {
 // A cancel that takes its time overtakes the device, and a second one changes nothing.
 func TestSlowCancel(t *testing.T) {
 	o := awssim.Options{IoT: iot.Options{StopAfter: 10 * time.Second}, Faults: awssim.Faults{"iot:*": {Slow: 1, SlowBy: 20 * time.Second}}}
-	inBubble(t, o, func(b *box) {
+	inBubble(t, o, func(b *bubble) {
 		b.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", Then: []awssim.ExecutionChange{{After: 15 * time.Second, State: iot.InProgress}}})
 		b.must(b.cancel(sdk.CancelJobExecutionInput{}))
 		time.Sleep(20 * time.Second)
@@ -169,7 +169,7 @@ func TestSlowCancel(t *testing.T) {
 // with force (facts/aws.json: iot.batch.whole_job).
 func TestCancelJob(t *testing.T) {
 	for _, force := range []bool{false, true} {
-		inBubble(t, awssim.Options{}, func(b *box) {
+		inBubble(t, awssim.Options{}, func(b *bubble) {
 			for i := range 1000 {
 				b.PutJobExecutions(awssim.JobExecution{Thing: fmt.Sprintf("t%d", i), Job: "j"})
 			}
@@ -209,7 +209,7 @@ func TestCancelJob(t *testing.T) {
 }
 
 func TestScheduledJobStarts(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutThingJobs(awssim.ThingJob{ID: "j", State: iot.JobScheduled, StartAfter: time.Minute}, awssim.ThingJob{ID: "never", State: iot.JobScheduled})
 		time.Sleep(time.Minute)
 		for id, want := range map[string]iot.JobState{"j": iot.JobInProgress, "never": iot.JobScheduled} {
@@ -221,7 +221,7 @@ func TestScheduledJobStarts(t *testing.T) {
 }
 
 func TestLists(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		var arns []string
 		for i := range 7 {
 			name := fmt.Sprintf("t%d", i)
@@ -262,7 +262,7 @@ func TestLists(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"iot:CancelJobExecution": {}, "iot:CancelJob": {}}}, func(b *box) {
+	inBubble(t, awssim.Options{Quotas: map[string]awssim.Quota{"iot:CancelJobExecution": {}, "iot:CancelJob": {}}}, func(b *bubble) {
 		b.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: iot.InProgress})
 		details := func(n int) map[string]string {
 			m := map[string]string{}
@@ -304,7 +304,7 @@ func TestBounds(t *testing.T) {
 // 10 calls a second of each operation, each by itself (facts/aws.json:
 // iot.quotas_per_account_region).
 func TestQuota(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutJobExecutions(awssim.JobExecution{Thing: "t", Job: "j", State: iot.InProgress})
 		for range 10 {
 			b.refused("within", b.cancel(sdk.CancelJobExecutionInput{}), "InvalidStateTransitionException")

@@ -31,7 +31,7 @@ func JobStates() []JobState {
 
 // Job is one job, as put in from outside or as it stands.
 type Job struct {
-	// ID names it within its account and region, which default to the box's own.
+	// ID names it within its account and region, which default to the simulator's own.
 	ID              string
 	Account, Region string
 	// State defaults to IN_PROGRESS. A job in progress is completed once it has executions and
@@ -51,6 +51,7 @@ type Job struct {
 type job struct {
 	Job
 	put        time.Time
+	past       service.Past[Job]
 	executions []*execution // in the order in which they came
 }
 
@@ -71,18 +72,18 @@ func (i *IoT) putJobLocked(j Job, now time.Time) {
 	if j.Created.IsZero() {
 		j.Created = now
 	}
-	k := key{place{j.Account, j.Region}, j.ID}
+	k := key{location{j.Account, j.Region}, j.ID}
 	if i.jobs[k] == nil {
 		i.jobs[k] = &job{}
 	}
-	i.jobs[k].Job, i.jobs[k].put = j, now
+	i.jobs[k].Job, i.jobs[k].put, i.jobs[k].past = j, now, service.Past[Job]{}
 }
 
 // Job returns a job as it stands now; ok is false where there is none.
 func (i *IoT) Job(account, region, id string) (_ Job, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	j := i.jobs[key{place{account, region}, id}]
+	j := i.jobs[key{location{account, region}, id}]
 	if j == nil {
 		return Job{}, false
 	}
@@ -92,9 +93,23 @@ func (i *IoT) Job(account, region, id string) (_ Job, ok bool) {
 	return out, true
 }
 
+// shown is the job as a read shows it that is behind by age, but for what its executions come to;
+// nil where it was not there yet.
+func (j *job) shown(now time.Time, age time.Duration) *job {
+	if age <= 0 {
+		return j
+	}
+	was, ok := j.past.AsOf(j.Job, j.Created, now, age)
+	if !ok {
+		return nil
+	}
+	return &job{Job: was, executions: j.executions}
+}
+
 // advance brings a job up to date with the clock and with its executions.
 func (j *job) advance(now time.Time) {
 	if at := j.put.Add(j.StartAfter); j.State == JobScheduled && j.StartAfter > 0 && !at.After(now) {
+		j.past.Note(j.Job, at)
 		j.State, j.Updated = JobInProgress, at
 	}
 	last := time.Time{}
@@ -108,6 +123,7 @@ func (j *job) advance(now time.Time) {
 		}
 	}
 	if j.State == JobInProgress && len(j.executions) > 0 {
+		j.past.Note(j.Job, last)
 		j.State, j.Completed, j.Updated = JobCompleted, last, last
 	}
 }
@@ -149,7 +165,7 @@ func (i *IoT) cancelJob(c *service.Call, r *request[cancelJobBody]) (*cancelJobO
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	j := i.jobs[key{placeOf(c), r.job}]
+	j := i.jobs[key{locationOf(c), r.job}]
 	if j == nil {
 		return nil, unknown("Job " + r.job)
 	}
@@ -161,10 +177,11 @@ func (i *IoT) cancelJob(c *service.Call, r *request[cancelJobBody]) (*cancelJobO
 	case JobInProgress, JobScheduled:
 	}
 	j.cancel(force, r.body, now, c.Slow(r.job))
-	return &cancelJobOutput{JobArn: placeOf(c).arn("job/" + j.ID), JobID: j.ID}, nil
+	return &cancelJobOutput{JobArn: locationOf(c).arn("job/" + j.ID), JobID: j.ID}, nil
 }
 
 func (j *job) cancel(force bool, body cancelJobBody, now time.Time, slow time.Duration) {
+	j.past.Note(j.Job, now)
 	j.State, j.Forced, j.Completed, j.Updated = JobCanceled, force, now, now
 	if body.ReasonCode != nil {
 		j.ReasonCode = *body.ReasonCode
@@ -211,18 +228,21 @@ var counted = map[State]string{
 func (i *IoT) describeJob(c *service.Call, r *request[struct{}]) (*describeJobOutput, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	j := i.jobs[key{placeOf(c), r.job}]
+	j := i.jobs[key{locationOf(c), r.job}]
 	if j == nil {
 		return nil, unknown("Job " + r.job)
 	}
 	now := time.Now()
 	j.advance(now)
+	if j = j.shown(now, c.Stale(r.job)); j == nil {
+		return nil, unknown("Job " + r.job)
+	}
 	updated := j.Updated
 	if updated.IsZero() {
 		updated = j.Created
 	}
 	d := jobDetail{
-		JobArn: placeOf(c).arn("job/" + j.ID), JobID: j.ID, TargetSelection: "SNAPSHOT", Status: j.State,
+		JobArn: locationOf(c).arn("job/" + j.ID), JobID: j.ID, TargetSelection: "SNAPSHOT", Status: j.State,
 		ForceCanceled: j.Forced, ReasonCode: j.ReasonCode, Comment: j.Comment, Targets: slices.Clone(j.Targets),
 		CreatedAt: epoch(j.Created), LastUpdatedAt: epoch(updated), CompletedAt: epoch(j.Completed),
 		Process: make(map[string]int, len(counted)),
@@ -252,19 +272,19 @@ type (
 func (i *IoT) createThing(c *service.Call, r *request[struct{}]) (*createThingOutput, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.thingLocked(placeOf(c), r.thing)
-	return &createThingOutput{ThingName: r.thing, ThingArn: placeOf(c).arn("thing/" + r.thing)}, nil
+	i.thingLocked(locationOf(c), r.thing)
+	return &createThingOutput{ThingName: r.thing, ThingArn: locationOf(c).arn("thing/" + r.thing)}, nil
 }
 
 // createJob makes a snapshot job with a queued execution on each thing that it targets. Thing
-// groups and everything else that a job can be asked to be are not in this box.
+// groups and everything else that a job can be asked to be are not in the simulator.
 func (i *IoT) createJob(c *service.Call, r *request[createJobBody]) (*cancelJobOutput, error) {
 	if len(r.body.Targets) == 0 || r.body.Document == "" && r.body.DocumentSource == "" {
 		return nil, refuse("targets and a document must be given")
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	at, now := placeOf(c), time.Now()
+	at, now := locationOf(c), time.Now()
 	if i.jobs[key{at, r.job}] != nil {
 		return nil, &service.Error{Status: http.StatusConflict, Code: "ResourceAlreadyExistsException", Message: "Job " + r.job + " already exists"}
 	}

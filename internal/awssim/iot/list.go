@@ -37,19 +37,19 @@ type (
 func (i *IoT) listForJob(c *service.Call, r *request[struct{}]) (*listOutput, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	j := i.jobs[key{placeOf(c), r.job}]
+	j := i.jobs[key{locationOf(c), r.job}]
 	if j == nil {
 		return nil, unknown("Job " + r.job)
 	}
-	return page(j.executions, r.query, func(e *execution) listed {
-		return listed{ThingArn: placeOf(c).arn("thing/" + e.Thing)}
+	return page(j.executions, r.query, c.Stale(r.job), func(e *execution) listed {
+		return listed{ThingArn: locationOf(c).arn("thing/" + e.Thing)}
 	})
 }
 
 func (i *IoT) listForThing(c *service.Call, r *request[struct{}]) (*listOutput, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	t := i.things[key{placeOf(c), r.thing}]
+	t := i.things[key{locationOf(c), r.thing}]
 	if t == nil {
 		return nil, unknown("Thing " + r.thing)
 	}
@@ -57,12 +57,12 @@ func (i *IoT) listForThing(c *service.Call, r *request[struct{}]) (*listOutput, 
 	if id := r.query.Get("jobId"); id != "" {
 		all = slices.DeleteFunc(slices.Clone(all), func(e *execution) bool { return e.Job != id })
 	}
-	return page(all, r.query, func(e *execution) listed { return listed{JobID: e.Job} })
+	return page(all, r.query, c.Stale(r.thing), func(e *execution) listed { return listed{JobID: e.Job} })
 }
 
 // page lists executions in the order in which they came (AWS's order is not documented). The
-// token is the place in that order.
-func page(all []*execution, query url.Values, name func(*execution) listed) (*listOutput, error) {
+// token is the place in that order. The read is behind by age.
+func page(all []*execution, query url.Values, age time.Duration, name func(*execution) listed) (*listOutput, error) {
 	status := State(query.Get("status"))
 	if status != "" && !slices.Contains(States(), status) {
 		return nil, refuse("status must be one of %v", States())
@@ -83,6 +83,9 @@ func page(all []*execution, query url.Values, name func(*execution) listed) (*li
 	for n := from; n < len(all); n++ {
 		e := all[n]
 		e.advance(now)
+		if e = e.shown(now, age); e == nil {
+			continue
+		}
 		if status != "" && e.State != status {
 			continue
 		}

@@ -27,7 +27,7 @@ type test struct {
 }
 
 // run asks one peer everything. Where it is listed to differ, it must: a row of the table that
-// no longer holds fails, so that the table stays true.
+// no longer holds fails, so that the table remains true.
 func run(t *testing.T, peer, url, endedJob string, tests []test) {
 	cfg := config(t, url)
 	for _, each := range tests {

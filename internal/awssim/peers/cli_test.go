@@ -20,16 +20,16 @@ const howToGetTheCLI = "python3 -m pip install 'awscli>=1.30', or AWS's own inst
 // TestCLI has the aws CLI make every call that stops something or reads what became of it, and
 // what a user of SQS and SNS types, and read every answer.
 func TestCLI(t *testing.T) {
-	const untested = "what the aws CLI makes of the answers and errors of AWS in a box"
+	const untested = "what the aws CLI makes of the answers and errors of the AWS simulator"
 	onlyWhenAsked(t, untested)
 	binary, err := exec.LookPath("aws")
 	if err != nil {
 		absent(t, untested, "there is no aws CLI on the PATH", howToGetTheCLI)
 	}
-	sim, url := startBox(t)
+	sim, url := startSimulator(t)
 	c := cli{binary: binary, url: url}
 	if _, complaint := c.run(t, "sqs list-queues"); strings.Contains(complaint, "UnknownOperation") {
-		absent(t, untested, "the aws CLI is too old for SQS's JSON protocol, and AWS in a box speaks no other", howToGetTheCLI)
+		absent(t, untested, "the aws CLI is too old for SQS's JSON protocol, and the AWS simulator speaks no other", howToGetTheCLI)
 	} else if complaint != "" {
 		t.Fatal(complaint)
 	}
@@ -48,7 +48,7 @@ func TestCLI(t *testing.T) {
 
 type cli struct{ binary, url string }
 
-// run runs the aws CLI against the box, and returns its answer or what it said instead. The
+// run runs the aws CLI against the simulator, and returns its answer or what it said instead. The
 // endpoint is a flag, since version 1 does not read AWS_ENDPOINT_URL (seen with 1.45.11). A
 // line is cut at spaces; QUEUES and TOPICS in it stand for what goes before a name.
 func (c cli) run(t *testing.T, line string) (answer any, complaint string) {

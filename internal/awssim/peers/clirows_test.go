@@ -7,7 +7,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -44,17 +43,12 @@ func queues(t *testing.T, sim *awssim.Sim) *strings.Replacer {
 func tables(t *testing.T, sim *awssim.Sim) {
 	t.Helper()
 	w := &world{ctx: t.Context(), dynamodb: dynamodb.NewFromConfig(sim.Config())}
-	for _, name := range []string{"ledger", "other", "dropped"} {
-		_, err := w.dynamodb.CreateTable(w.ctx, &dynamodb.CreateTableInput{
-			TableName: &name, BillingMode: types.BillingModePayPerRequest,
-			KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
-			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: "S"}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.try(func(w *world) { w.put(aws.String("ledger"), fields{"pk": "read", "l": []any{7}}) }); err != nil {
+	err := w.try(func(w *world) {
+		w.tableNamed("ledger")
+		w.tableNamed("other")
+		w.put(aws.String("ledger"), fields{"pk": "read", "group": "g", "l": []any{7}})
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -128,20 +122,20 @@ var cliRows = []row{
 		"TableDescription.TableName", "made", "TableDescription.TableStatus", "CREATING", "TableDescription.CreationDateTime", "")},
 	{line: "dynamodb describe-table --table-name ledger", answer: of("Table.TableStatus", "ACTIVE", "Table.KeySchema.0.AttributeName", "pk", "Table.ItemCount", "")},
 	{line: "dynamodb describe-table --table-name nobody-made-it", code: "ResourceNotFoundException"},
-	{line: `dynamodb put-item --table-name ledger --item {"pk":{"S":"put"},"n":{"N":"1.50"}} --return-consumed-capacity TOTAL`, answer: of("ConsumedCapacity.CapacityUnits", "1")},
+	{line: `dynamodb put-item --table-name ledger --item {"pk":{"S":"put"},"n":{"N":"15"}}`},
 	{line: `dynamodb put-item --table-name ledger --item {"pk":{"S":"read"}} --condition-expression attribute_not_exists(pk)`, code: "ConditionalCheckFailedException"},
 	{line: `dynamodb get-item --table-name ledger --key {"pk":{"S":"read"}} --consistent-read`, answer: of("Item.pk.S", "read", "Item.l.L.0.N", "7")},
 	{line: `dynamodb update-item --table-name ledger --key {"pk":{"S":"changed"}} --return-values ALL_NEW`, answer: of("Attributes.pk.S", "changed")},
 	{line: `dynamodb delete-item --table-name ledger --key {"pk":{"S":"deleted"}}`},
-	{line: `dynamodb query --table-name ledger --key-condition-expression pk=:v --expression-attribute-values {":v":{"S":"read"}}`, answer: of("Items.0.pk.S", "read", "Count", "1")},
-	{line: "dynamodb scan --table-name ledger", answer: of("Items.0.pk.S", "")},
+	{line: `dynamodb query --table-name ledger --index-name by-group --key-condition-expression #g=:v --expression-attribute-names {"#g":"group"} --expression-attribute-values {":v":{"S":"g"}}`, answer: of(
+		"Items.0.pk.S", "read", "Count", "1")},
+	{line: "dynamodb scan --table-name ledger", code: "NotSimulated"},
 	{line: `dynamodb batch-write-item --request-items {"ledger":[{"PutRequest":{"Item":{"pk":{"S":"batch"}}}}]}`, answer: of("UnprocessedItems", "{}")},
 	{line: `dynamodb batch-get-item --request-items {"ledger":{"Keys":[{"pk":{"S":"read"}}]}}`, answer: of("Responses.ledger.0.pk.S", "read")},
 	{line: `dynamodb transact-write-items --transact-items [{"Put":{"TableName":"ledger","Item":{"pk":{"S":"read"}},"ConditionExpression":"attribute_not_exists(pk)"}}]`, code: "TransactionCanceledException"},
 	{line: "dynamodb describe-time-to-live --table-name ledger", answer: of("TimeToLiveDescription.TimeToLiveStatus", "DISABLED")},
 	{line: "dynamodb update-time-to-live --table-name other --time-to-live-specification Enabled=true,AttributeName=ends", answer: of("TimeToLiveSpecification.AttributeName", "ends")},
-	{line: "dynamodb list-tables", answer: of("TableNames.0", "")},
-	{line: "dynamodb delete-table --table-name dropped", answer: of("TableDescription.TableStatus", "DELETING")},
+	{line: "dynamodb wait table-exists --table-name ledger"},
 
 	{line: "sqs create-queue --queue-name made --attributes VisibilityTimeout=60", answer: of("QueueUrl", "")},
 	{line: "sqs get-queue-url --queue-name read", answer: of("QueueUrl", "")},

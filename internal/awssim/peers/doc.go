@@ -1,16 +1,16 @@
-// Package peers holds AWS in a box to outside judges; it is tests alone.
+// Package peers holds the AWS simulator to outside judges; it is tests alone.
 //
 // One suite over SQS and SNS, in which each test says what a page of AWS's documentation says,
-// is put unchanged to the box, to fauxqs (npm) and to moto_server (Python); what moto knows of
+// is put unchanged to the simulator, to fauxqs (npm) and to moto_server (Python); what moto knows of
 // DynamoDB, Batch and IoT is asked of it too. Watermill's suite runs on worker/queue over both. The aws
-// CLI makes every call of the box that stops something or reads what became of it, and reads
+// CLI makes every call of the simulator that stops something or reads what became of it, and reads
 // every answer and error. RESCIND_REQUIRE_PEERS=1 asks for all of them, and makes the absence of one
 // a failure; without it they are skipped aloud. .ci/peers installs what can be installed.
 //
 // # Where a peer is not AWS
 //
 // Here fauxqs 2.4.1 and moto 5.2.1 do otherwise than AWS documents (the test names the page),
-// and AWS in a box follows the page. These tests are left out for that peer alone, and say so when
+// and the AWS simulator follows the page. These tests are left out for that peer alone, and say so when
 // they run; one in which the peer does not differ any more fails until its row is gone.
 //
 //	fauxqs: a queue is made once: says QueueNameExists where AWS's query error is QueueAlreadyExists
@@ -28,7 +28,7 @@
 //	fauxqs: deleting a batch of which one handle is none: says yes
 //	fauxqs: released by a handle that is none: says MessageNotInflight
 //	fauxqs: deleted while it is visible again: says yes and keeps it
-//	fauxqs: a dead letter tells its source: does not tell it
+//	fauxqs: a dead letter names its source: does not name it
 //	fauxqs: the sources of a dead-letter queue: has no such operation
 //	fauxqs: * of an id of 81 letters: takes it
 //	fauxqs: a batch of which one message is delayed too long: takes it
@@ -48,7 +48,7 @@
 //	moto: DeleteMessageBatch of an id *: looks for repeated handles, and at no other bound
 //	moto: released twice: says yes
 //	moto: a handle that is not the newest deletes nothing: deletes, which AWS leaves open
-//	moto: a dead letter tells its source: does not tell it
+//	moto: a dead letter names its source: does not name it
 //	moto: filter policy *equals-ignore-case*: has no such matcher
 //	moto: raw delivery of eleven attributes: delivers it
 //	moto: the signature's version by default: writes 2
@@ -58,36 +58,30 @@
 //	moto: PublishBatch of no entry: says yes
 //	moto: PublishBatch of an id with a space: takes it
 //	moto: condition n < :v {:v=S a}: breaks with a 500
-//	moto: condition n BETWEEN :b AND :a*: compares, and finds none
 //	moto: condition attribute_not_exists(:v)*: breaks with a 500
-//	moto: condition attribute_type(s, :t) {:t=S TEXT}: compares, and finds none
-//	moto: condition begins_with(b, :v)*: knows texts alone
-//	moto: condition begins_with(s, :v) {:v=N 1}: compares, and finds none
-//	moto: condition size(n)*: breaks with a 500
-//	moto: condition yes < :v*: compares, and finds none
 //	moto: condition s = :v {:unused=*: takes what is not used
 //	moto: condition s = :undefined*: breaks with a 500
 //	moto: condition s =  {}: breaks with a 500
 //	moto: condition s = :v extra*: breaks with a 500
 //	moto: condition nofunction*: breaks with a 500
+//	moto: condition if_not_exists(s, n)*: breaks with a 500
+//	moto: condition (s = :v {*: breaks with a 500
+//	moto: condition s = :v AND {*: breaks with a 500
+//	moto: condition l < :v*: compares, and finds none
+//	moto: condition attribute_exists(s, n)*: breaks with a 500
 //	moto: condition   {}: breaks with a 500
-//	moto: update SET s.a = :v*: does nothing, and says yes
-//	moto: query  pk = :p AND sk >= :s  back false limit 1*: says that a page is the last where its limit was met by the last item
-//	moto: query  pk = :p OR*: breaks with a 500
-//	moto: query  pk = :p AND sk <>*: breaks with a 500
-//	moto: query  pk = :p  back false limit 0 {:p=N 1}: takes any type
-//	moto: query  pk = :p sk = :s back*: takes a filter on a key
+//	moto: query  #group = :g limit 0 {:g=N 1}: takes any type
+//	moto: query  #group = :g OR*: breaks with a 500
+//	moto: query  #group <>*: breaks with a 500
+//	moto: query  #group = :g limit 5*: says that a page is the last where its limit was met by the last item
 //	moto: query nobody*: says ResourceNotFoundException
 //	moto: time to live is set once: sets it again
 //	moto: numbers lose their zeros: keeps them
 //	moto: numbers that are none or too long: takes them
 //	moto: an item of 400 KB: counts otherwise
 //	moto: keys that are none: looks at no index's keys
-//	moto: a projection: takes one element of a list
+//	moto: keys of 2,048 bytes: looks at no index's keys
 //	moto: a batch is written and read: takes an item twice
 //	moto: a token makes a transaction once: forgets tokens
-//	moto: what a write costs: one unit for anything
-//	moto: what a read costs: half a unit for anything
-//	moto: what a transaction costs: does not tell
 //	moto: cancelling an IoT execution that nobody knows: breaks with a 500
 package peers

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// peer is an AWS in a box, ours or another's.
+// peer is an AWS simulator, ours or another's.
 type peer struct {
 	name string
 	// start serves it on a loopback port until the test ends, or skips the test.
@@ -45,7 +45,7 @@ func asked() []peer {
 		{
 			name: "awssim",
 			start: func(t *testing.T) (url string) {
-				sim, url = startBox(t)
+				sim, url = startSimulator(t)
 				return url
 			},
 			plant: func(*testing.T, string) string {
@@ -103,8 +103,8 @@ func absent(t *testing.T, untested, why, get string) {
 	t.Skipf("skipped, not tested: %s; %s: %s", untested, why, get)
 }
 
-// startBox serves a box of our own.
-func startBox(t *testing.T) (*awssim.Sim, string) {
+// startSimulator serves our own simulator.
+func startSimulator(t *testing.T) (*awssim.Sim, string) {
 	t.Helper()
 	sim := awssim.New(awssim.Options{})
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -132,7 +132,7 @@ const fauxqsOnLoopback = `import { buildApp } from "fauxqs";
 await buildApp({ logger: false }).listen({ port: Number(process.argv[1]), host: "127.0.0.1" });`
 
 func startFauxqs(t *testing.T) string {
-	const untested, get = "AWS in a box beside fauxqs (SQS, SNS)", "run .ci/peers, or set " + installation +
+	const untested, get = "the AWS simulator beside fauxqs (SQS, SNS)", "run .ci/peers, or set " + installation +
 		" to a folder in which 'npm install fauxqs@2.4.1' was run; it needs node 22.5 or later"
 	folder := os.Getenv(installation)
 	if folder == "" {
@@ -151,7 +151,7 @@ func startFauxqs(t *testing.T) string {
 }
 
 func startMoto(t *testing.T) string {
-	const untested = "AWS in a box beside moto (SQS, SNS, DynamoDB, Batch, IoT)"
+	const untested = "the AWS simulator beside moto (SQS, SNS, DynamoDB, Batch, IoT)"
 	onlyWhenAsked(t, untested)
 	server, err := exec.LookPath("moto_server")
 	if err != nil {

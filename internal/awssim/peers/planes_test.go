@@ -70,7 +70,7 @@ func plantInMoto(t *testing.T, url string) (job string) {
 
 const unknownJob = "11111111-2222-3333-4444-555555555555"
 
-// planeCases are asked of AWS in a box and of moto, where moto is right: it has no Batch job
+// planeCases are asked of the AWS simulator and of moto, where moto is right: it has no Batch job
 // that waits and none of the bulk calls, and its IoT cancel overwrites
 // executions that have ended.
 var planeCases = []test{

@@ -108,7 +108,7 @@ var sqsCases = []test{
 			}
 		}
 	}},
-	{"only what is asked for is told", "API_GetQueueAttributes", func(w *world) {
+	{"only what is asked for is returned", "API_GetQueueAttributes", func(w *world) {
 		out, err := w.sqs.GetQueueAttributes(w.ctx, &sqs.GetQueueAttributesInput{QueueUrl: w.queue(nil), AttributeNames: []types.QueueAttributeName{"QueueArn"}})
 		w.must(err)
 		same(w, "the number of attributes", len(out.Attributes), 1)

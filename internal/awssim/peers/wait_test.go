@@ -103,7 +103,7 @@ var waitCases = []test{
 		same(w, "the body", *got.Body, "poison")
 		same(w, "the message id", *got.MessageId, *sent.MessageId)
 	}},
-	{"a dead letter tells its source", "API_ReceiveMessage", func(w *world) {
+	{"a dead letter names its source", "API_ReceiveMessage", func(w *world) {
 		url, dead := w.withDeadLetters(1)
 		w.send(url, "poison")
 		w.must(w.visibility(url, w.one(url).ReceiptHandle, 0))

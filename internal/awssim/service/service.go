@@ -1,4 +1,4 @@
-// Package service is the vocabulary between awssim's dispatcher and the services in the box.
+// Package service is the vocabulary between awssim's dispatcher and the services in the simulator.
 // A service says what it is called on the wire and lists its operations; an operation decodes
 // its own parameters, names the items it is about, and does what AWS does. Everything that
 // holds for every service alike (finding the operation, throttling, faults, writing answers
@@ -30,7 +30,7 @@ const (
 	Query
 )
 
-// Service is one AWS service in the box. It must not be changed after it was registered.
+// Service is one AWS service in the simulator. It must not be changed after it was registered.
 type Service struct {
 	// Name is what quotas, faults and the history call it: "sqs", "emr".
 	Name string
@@ -66,7 +66,7 @@ type Operation struct {
 	// Items names what a request is about, for faults and history: job ids, message ids.
 	Items func(in any) []string
 	// Do does it. out is marshalled by the service's protocol; an *Error is AWS's refusal.
-	// ctx ends when the client goes away or the box is closed.
+	// ctx ends when the client disconnects or the simulator is closed.
 	Do func(ctx context.Context, c *Call, in any) (out any, err error)
 }
 
@@ -103,6 +103,8 @@ type Draws interface {
 	Slow(item string) time.Duration
 	// Twice reports whether this delivery of an item, the how-manieth it is, comes twice.
 	Twice(item string, delivery uint32) bool
+	// Stale returns by how much this read of an item is behind.
+	Stale(item string) time.Duration
 }
 
 // Fails returns the error that this item of a bulk answer shall carry, or nil.
@@ -124,6 +126,14 @@ func (c *Call) Slow(item string) time.Duration {
 // Twice reports whether this delivery of an item, the how-manieth it is, comes twice.
 func (c *Call) Twice(item string, delivery uint32) bool {
 	return c.Draws != nil && c.Draws.Twice(item, delivery)
+}
+
+// Stale returns by how much this read of an item is behind; 0 where no fault says so. See [Past].
+func (c *Call) Stale(item string) time.Duration {
+	if c.Draws == nil {
+		return 0
+	}
+	return c.Draws.Stale(item)
 }
 
 // Error is an AWS refusal.

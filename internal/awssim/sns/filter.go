@@ -9,7 +9,7 @@ import (
 )
 
 // policy is a filter policy over message attributes: every name must have a matcher that
-// accepts ("Amazon SNS subscription filter policies"). Of the matchers this box knows exact
+// accepts ("Amazon SNS subscription filter policies"). Of the matchers the simulator knows exact
 // values, prefix, suffix, equals-ignore-case, anything-but and exists; others are refused.
 type policy map[string][]matcher
 
@@ -127,7 +127,7 @@ func textTest(kind string, argument json.RawMessage) (func(string) bool, error) 
 	case "equals-ignore-case":
 		return func(v string) bool { return strings.EqualFold(v, want) }, nil
 	}
-	return nil, invalid("FilterPolicy: this box has no matcher %q", kind)
+	return nil, invalid("FilterPolicy: the simulator has no matcher %q", kind)
 }
 
 // anythingBut accepts an attribute that is there and has a value that none of the arguments

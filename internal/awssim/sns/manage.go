@@ -135,7 +135,7 @@ func (s *SNS) setTopicAttributes(_ context.Context, _ *service.Call, in *service
 
 func (s *SNS) subscribe(_ context.Context, _ *service.Call, in *service.Form) (*subscribeOutput, error) {
 	if protocol := in.Text("Protocol"); protocol != "sqs" {
-		return nil, invalid("Protocol: this box delivers to sqs only, not to %q", protocol)
+		return nil, invalid("Protocol: the simulator delivers to sqs only, not to %q", protocol)
 	}
 	arn, err := s.Subscribe(in.Text("TopicArn"), in.Text("Endpoint"), in.Map("Attributes"))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // maxSize bounds a message and the sum of a batch, bodies and attributes together
 // (API_PublishBatch: 262,144 bytes unless the topic's MaximumMessageSize says more, which
-// this box does not act on).
+// the simulator does not act on).
 const maxSize = 256 << 10
 
 // message is what is published.

@@ -1,4 +1,4 @@
-// Package sns is Amazon SNS in the box: standard topics that deliver to SQS queues, raw or in
+// Package sns simulates Amazon SNS: standard topics that deliver to SQS queues, raw or in
 // a notification, with filter policies over message attributes; the query protocol.
 //
 // Delivery is at once and in order, and is never tried again: what cannot be delivered, the
@@ -114,7 +114,7 @@ func (s *SNS) topicLocked(in *service.Form) (*topic, error) {
 func (s *SNS) Create(region, account, name string, attributes map[string]string) (string, error) {
 	// API_CreateTopic: letters, digits, hyphens and underscores, 1 to 256.
 	if name == "" || len(name) > 256 || strings.Trim(name, plain) != "" {
-		return "", invalid("Topic Name (this box has no FIFO topics)")
+		return "", invalid("Topic Name (the simulator has no FIFO topics)")
 	}
 	arn := "arn:aws:sns:" + region + ":" + account + ":" + name
 	s.mu.Lock()
@@ -170,7 +170,7 @@ func (sub *subscription) set(name, value string) error {
 		sub.filter = filter
 	case "FilterPolicyScope":
 		if value != "MessageAttributes" {
-			return invalid("FilterPolicyScope: this box filters by MessageAttributes only")
+			return invalid("FilterPolicyScope: the simulator filters by MessageAttributes only")
 		}
 	case "RedrivePolicy", "DeliveryPolicy":
 	default:

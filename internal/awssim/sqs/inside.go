@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// This file is what the process around the box may do without a request.
+// This file is what the process around the simulator may do without a request.
 
 // Create makes a queue as CreateQueue does.
 func (s *SQS) Create(region, account, name string, attributes map[string]string) error {

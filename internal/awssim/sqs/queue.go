@@ -79,7 +79,7 @@ func (q *queue) hide(m *message, until time.Time) {
 	q.inFlight++
 }
 
-// take takes a message from where it stands; it stays on the queue.
+// take takes a message from where it stands; it remains on the queue.
 func (q *queue) take(m *message) {
 	switch m.state {
 	case visible:

@@ -117,7 +117,7 @@ func senderID(c *service.Call) string {
 // sendLocked puts a checked message on a queue.
 func (s *SQS) sendLocked(q *queue, m *message, delay time.Duration, now time.Time) error {
 	if q.fifo {
-		return shape("UnsupportedOperation", "This box has no FIFO queues to send to.")
+		return shape("UnsupportedOperation", "The simulator has no FIFO queues to send to.")
 	}
 	if size(m.body, m.attributes) > q.settings.maxSize {
 		return refusal("InvalidParameterValue", "InvalidParameterValue",

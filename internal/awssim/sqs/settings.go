@@ -14,7 +14,7 @@ type settings struct {
 	maxSize int
 	redrive *redrive
 	// given holds attributes as they were sent: what was set explicitly, for comparing and
-	// for attributes that the box keeps and does not act on (Policy, KmsMasterKeyId, …).
+	// for attributes that the simulator keeps and does not act on (Policy, KmsMasterKeyId, …).
 	given map[string]string
 }
 
@@ -28,7 +28,7 @@ func defaults() settings {
 	return settings{visibility: 30 * time.Second, retention: 4 * 24 * time.Hour, maxSize: maxSize, given: map[string]string{}}
 }
 
-// with returns the settings as changed by attributes. exists tells whether a queue of that
+// with returns the settings as changed by attributes. exists says whether a queue of that
 // ARN exists.
 func (s settings) with(attributes map[string]string, exists func(arn string) bool) (settings, error) {
 	s.given = maps.Clone(s.given)
@@ -77,7 +77,7 @@ func secondsOf(name, value string, least, most int) (time.Duration, error) {
 }
 
 // redriveOf reads a RedrivePolicy. maxReceiveCount may be a number or a string of one; an
-// empty policy takes redriving away.
+// empty policy ends redriving.
 func redriveOf(value string, exists func(arn string) bool) (*redrive, error) {
 	if value == "" {
 		return nil, nil

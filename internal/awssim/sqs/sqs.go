@@ -1,4 +1,4 @@
-// Package sqs is Amazon SQS in the box: standard queues as the SQS developer guide and API
+// Package sqs simulates Amazon SQS: standard queues as the SQS developer guide and API
 // reference describe them, over AWS JSON 1.0. FIFO queues can be made, so that users can
 // refuse them; sending to one is not supported here.
 //

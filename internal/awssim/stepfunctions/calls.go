@@ -1,7 +1,10 @@
 package stepfunctions
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,6 +17,7 @@ const (
 	maxARN   = 256
 	maxError = 256
 	maxCause = 32768
+	maxPage  = 1000 // executions on a page of ListExecutions; also where the request says 0
 )
 
 type (
@@ -28,6 +32,16 @@ type (
 	describeInput struct {
 		ARN          string `json:"executionArn"`
 		IncludedData string `json:"includedData"` // "", "ALL_DATA", "METADATA_ONLY"
+	}
+	listInput struct {
+		Machine string `json:"stateMachineArn"`
+		Status  State  `json:"statusFilter"` // "" is all
+		Most    int    `json:"maxResults"`
+		Next    string `json:"nextToken"`
+	}
+	listOutput struct {
+		Executions []describeOutput `json:"executions"`
+		Next       string           `json:"nextToken,omitempty"`
 	}
 	// describeOutput has its times in seconds since 1970.
 	describeOutput struct {
@@ -60,6 +74,7 @@ func (s *StepFunctions) stop(_ context.Context, c *service.Call, in *stopInput) 
 	now := time.Now()
 	switch {
 	case !e.State.Ended():
+		e.past.Note(e.Execution, now)
 		e.before, e.shown = e.State, now.Add(s.options.Lag+c.Slow(in.ARN))
 		e.State, e.Ended, e.Error, e.Cause = Aborted, now, text(in.Error), text(in.Cause)
 	case s.options.RefuseEnded:
@@ -68,7 +83,7 @@ func (s *StepFunctions) stop(_ context.Context, c *service.Call, in *stopInput) 
 	return &stopOutput{StopDate: seconds(e.Ended)}, nil
 }
 
-// describe tells of one execution. METADATA_ONLY needs no key; that it leaves out error and
+// describe returns one execution. METADATA_ONLY needs no key; that it leaves out error and
 // cause, encrypted or not, is not documented: a reader must do without them.
 func (s *StepFunctions) describe(_ context.Context, c *service.Call, in *describeInput) (*describeOutput, error) {
 	s.mu.Lock()
@@ -77,19 +92,61 @@ func (s *StepFunctions) describe(_ context.Context, c *service.Call, in *describ
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
+	was, ok := e.past.AsOf(e.Execution, e.Started, now, c.Stale(in.ARN))
+	if !ok {
+		return nil, absent(in.ARN)
+	}
 	full := in.IncludedData != "METADATA_ONLY"
 	if e.KeyTrouble != "" && full {
 		return nil, e.keyless()
 	}
 	machine, name := machineOf(in.ARN)
-	out := &describeOutput{ARN: in.ARN, Machine: machine, Name: name, Status: e.State, StartDate: seconds(e.Started)}
-	if time.Now().Before(e.shown) {
+	out := &describeOutput{ARN: in.ARN, Machine: machine, Name: name, Status: was.State, StartDate: seconds(was.Started)}
+	if now.Before(e.shown) && was.State == e.State {
 		out.Status = e.before
 		return out, nil
 	}
-	out.StopDate = seconds(e.Ended)
+	out.StopDate = seconds(was.Ended)
 	if full {
-		out.Error, out.Cause = e.Error, e.Cause
+		out.Error, out.Cause = was.Error, was.Cause
+	}
+	return out, nil
+}
+
+// list lists the executions of a state machine, the newest first, eventually consistent as descriptions are
+// (API_ListExecutions). The token is the place in that order, which holds while none comes. A machine is known by its
+// executions.
+func (s *StepFunctions) list(_ context.Context, c *service.Call, in *listInput) (*listOutput, error) {
+	from, err := strconv.Atoi("0" + in.Next)
+	if err != nil || in.Most < 0 || in.Most > maxPage {
+		return nil, service.Refuse("InvalidToken", "Invalid Token")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var all []describeOutput
+	for arn, e := range s.executions {
+		parts := strings.SplitN(arn, ":", 7)
+		if machine, name := machineOf(arn); machine == in.Machine && parts[3] == c.Region && parts[4] == c.Account {
+			e.advance(now)
+			was, ok := e.past.AsOf(e.Execution, e.Started, now, c.Stale(arn))
+			state := was.State
+			if now.Before(e.shown) && state == e.State {
+				state = e.before
+			}
+			if ok && (in.Status == "" || in.Status == state) {
+				all = append(all, describeOutput{ARN: arn, Machine: machine, Name: name, Status: state, StartDate: seconds(was.Started), StopDate: seconds(was.Ended)})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b describeOutput) int {
+		return cmp.Or(cmp.Compare(b.StartDate, a.StartDate), strings.Compare(a.ARN, b.ARN))
+	})
+	all = all[min(from, len(all)):]
+	out := &listOutput{Executions: all}
+	if most := cmp.Or(in.Most, maxPage); len(all) > most {
+		out.Executions, out.Next = all[:most], strconv.Itoa(from+most)
 	}
 	return out, nil
 }
@@ -104,10 +161,14 @@ func (s *StepFunctions) find(c *service.Call, arn string) (*execution, error) {
 	}
 	e := s.executions[arn]
 	if e == nil || parts[3] != c.Region || parts[4] != c.Account {
-		return nil, service.Refuse("ExecutionDoesNotExist", "Execution Does Not Exist: '%s'", arn)
+		return nil, absent(arn)
 	}
 	e.advance(time.Now())
 	return e, nil
+}
+
+func absent(arn string) error {
+	return service.Refuse("ExecutionDoesNotExist", "Execution Does Not Exist: '%s'", arn)
 }
 
 // keyless is how a call is refused that needs a key which is of no use.

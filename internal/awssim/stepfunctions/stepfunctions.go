@@ -1,7 +1,7 @@
-// Package stepfunctions is AWS Step Functions in the box, as far as stopping executions of
+// Package stepfunctions simulates AWS Step Functions as far as stopping executions of
 // STANDARD state machines goes: executions in their states, the call that stops one and the
 // call that reads one. States and bounds are those of internal/facts (breadth, StopExecution).
-// It names no rate for these calls: the box has none unless it is asked for.
+// It names no rate for these calls: the simulator has none unless it is asked for.
 package stepfunctions
 
 import (
@@ -47,7 +47,7 @@ type Options struct {
 	Lag time.Duration
 	// RefuseEnded makes StopExecution refuse an execution that has ended, by a
 	// ValidationException. What AWS answers is not documented; default is a success that
-	// changes nothing and tells when it ended.
+	// changes nothing and returns when it ended.
 	RefuseEnded bool
 }
 
@@ -81,6 +81,7 @@ type execution struct {
 	next   time.Time // when Then is due
 	before State     // what a description shows
 	shown  time.Time // until then, where that is set
+	past   service.Past[Execution]
 }
 
 // StepFunctions is all executions. Its methods are safe for concurrent use.
@@ -104,6 +105,7 @@ func (s *StepFunctions) Service() *service.Service {
 		Operations: map[string]service.Operation{
 			"StopExecution":     service.JSON(func(in *stopInput) []string { return []string{in.ARN} }, s.stop),
 			"DescribeExecution": service.JSON(func(in *describeInput) []string { return []string{in.ARN} }, s.describe),
+			"ListExecutions":    service.JSON(func(*listInput) []string { return nil }, s.list),
 		},
 	}
 }
@@ -144,6 +146,7 @@ func (s *StepFunctions) Execution(arn string) (_ Execution, ok bool) {
 // advance brings an execution up to date.
 func (e *execution) advance(now time.Time) {
 	if e.Then != nil && !e.State.Ended() && !e.next.After(now) {
+		e.past.Note(e.Execution, e.next)
 		e.State, e.Ended, e.Then = e.Then.State, e.next, nil
 	}
 }

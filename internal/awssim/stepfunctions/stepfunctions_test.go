@@ -22,15 +22,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const arn = "arn:aws:states:us-east-1:123456789012:execution:orders:run-1"
 
-// box is an AWS in a bubble and a real SDK client for its Step Functions, which tries once.
-type box struct {
+// bubble is a simulator in a synctest bubble and a real SDK client for its Step Functions, which tries once.
+type bubble struct {
 	*testing.T
 	*awssim.Sim
 	ctx context.Context
 	sfn *sfn.Client
 }
 
-func inBubble(t *testing.T, o stepfunctions.Options, test func(b *box)) {
+func inBubble(t *testing.T, o stepfunctions.Options, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(awssim.Options{StepFunctions: o})
@@ -41,12 +41,12 @@ func inBubble(t *testing.T, o stepfunctions.Options, test func(b *box)) {
 		}()
 		cfg := sim.Config()
 		cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-		test(&box{T: t, Sim: sim, ctx: t.Context(), sfn: sfn.NewFromConfig(cfg)})
+		test(&bubble{T: t, Sim: sim, ctx: t.Context(), sfn: sfn.NewFromConfig(cfg)})
 	})
 }
 
 // stop stops an execution and returns AWS's code, "" for a success.
-func (b *box) stop(in *sfn.StopExecutionInput) (*sfn.StopExecutionOutput, string) {
+func (b *bubble) stop(in *sfn.StopExecutionInput) (*sfn.StopExecutionOutput, string) {
 	out, err := b.sfn.StopExecution(b.ctx, in)
 	return out, codeOf(err)
 }
@@ -63,7 +63,7 @@ func codeOf(err error) string {
 }
 
 // describe reads an execution, which must be there.
-func (b *box) describe(data types.IncludedData) *sfn.DescribeExecutionOutput {
+func (b *bubble) describe(data types.IncludedData) *sfn.DescribeExecutionOutput {
 	b.Helper()
 	out, err := b.sfn.DescribeExecution(b.ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn), IncludedData: data})
 	if err != nil {
@@ -72,10 +72,10 @@ func (b *box) describe(data types.IncludedData) *sfn.DescribeExecutionOutput {
 	return out
 }
 
-// Every state: what has not ended is aborted with its record, what has ended stays as it was.
+// Every state: what has not ended is aborted with its record, what has ended remains as it was.
 func TestStops(t *testing.T) {
 	for _, state := range stepfunctions.States() {
-		inBubble(t, stepfunctions.Options{}, func(b *box) {
+		inBubble(t, stepfunctions.Options{}, func(b *bubble) {
 			put := time.Now()
 			b.PutExecutions(awssim.Execution{ARN: arn, State: state})
 			time.Sleep(time.Minute)
@@ -102,7 +102,7 @@ func TestStops(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	inBubble(t, stepfunctions.Options{RefuseEnded: true}, func(b *box) {
+	inBubble(t, stepfunctions.Options{RefuseEnded: true}, func(b *bubble) {
 		b.PutExecutions(
 			awssim.Execution{ARN: arn},
 			awssim.Execution{ARN: arn + "-ended", State: stepfunctions.Failed},
@@ -134,7 +134,7 @@ func TestRefusals(t *testing.T) {
 
 // A key of no use refuses what needs it, and that alone.
 func TestKeyTrouble(t *testing.T) {
-	inBubble(t, stepfunctions.Options{}, func(b *box) {
+	inBubble(t, stepfunctions.Options{}, func(b *bubble) {
 		const denied = "KmsAccessDeniedException"
 		b.PutExecutions(awssim.Execution{ARN: arn, KeyTrouble: denied})
 		if _, code := b.stop(&sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("C")}); code != denied {
@@ -154,7 +154,7 @@ func TestKeyTrouble(t *testing.T) {
 
 // Executions end by themselves; a stop overtakes what was to come, and shows after a while.
 func TestExecutionsLive(t *testing.T) {
-	inBubble(t, stepfunctions.Options{Lag: time.Second}, func(b *box) {
+	inBubble(t, stepfunctions.Options{Lag: time.Second}, func(b *bubble) {
 		then := &awssim.ExecutionEnding{After: time.Hour, State: stepfunctions.Succeeded}
 		b.PutExecutions(awssim.Execution{ARN: arn, Then: then}, awssim.Execution{ARN: arn + "-2", Then: then})
 		time.Sleep(time.Minute)

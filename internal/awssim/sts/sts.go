@@ -1,4 +1,4 @@
-// Package sts is AWS STS in the box: who am I, and roles of other accounts. It checks no trust
+// Package sts simulates AWS STS: who am I, and roles of other accounts. It checks no trust
 // policy: any role of any account can be assumed.
 package sts
 
@@ -23,7 +23,7 @@ type STS struct {
 
 	mu sync.Mutex
 	// sessions are the keys that were given out: who they are. A key itself says which account
-	// it is for, so that it keeps its meaning when the box is made anew.
+	// it is for, so that it keeps its meaning when the simulator is made anew.
 	sessions map[string]string // ARN by access key
 }
 
@@ -60,7 +60,7 @@ func (s *STS) getCallerIdentity(_ context.Context, c *service.Call, _ *service.F
 	case ok:
 		id = c.AccessKey + arn[strings.LastIndexByte(arn, '/'):]
 		id = strings.Replace(id, "/", ":", 1)
-	case ours: // given out by an earlier box: the account is known, the role is not
+	case ours: // given out by an earlier simulator: the account is known, the role is not
 		arn = "arn:aws:sts::" + c.Account + ":assumed-role/unknown/unknown"
 	default:
 		arn = "arn:aws:iam::" + c.Account + ":user/rescind"
@@ -127,8 +127,8 @@ func cutRole(arn string) (account, name string, ok bool) {
 	return parts[4], name[strings.LastIndexByte(name, '/')+1:], ok && name != ""
 }
 
-// Keys are "ASIA", the account in eight characters of base 32, and eight that tell sessions
-// of the account apart: the twenty characters of AWS's own.
+// Keys are "ASIA", the account in eight characters of base 32, and eight that distinguish
+// sessions of the account: the twenty characters of AWS's own.
 const sessionPrefix = "ASIA"
 
 var base = base32.StdEncoding.WithPadding(base32.NoPadding)

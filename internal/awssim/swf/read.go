@@ -96,8 +96,12 @@ func (s *SWF) describe(_ context.Context, c *service.Call, in *describeInput) (*
 	if err != nil {
 		return nil, err
 	}
-	s.advanceLocked(d, in.Execution.WorkflowID, time.Now())
+	now := time.Now()
+	s.advanceLocked(d, in.Execution.WorkflowID, now)
 	r := d.byRun[in.Execution]
+	if r != nil {
+		r = r.shown(now, c.Stale(in.Execution.WorkflowID))
+	}
 	if r == nil {
 		return nil, unknown(in.Execution)
 	}
@@ -202,7 +206,11 @@ func (s *SWF) matchingLocked(c *service.Call, in *listInput, status Status) ([]*
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now, of := time.Now(), ""
+	if in.ExecutionFilter != nil {
+		of = in.ExecutionFilter.WorkflowID
+	}
+	age := c.Stale(of)
 	candidates := func() []*run {
 		if in.ExecutionFilter != nil {
 			return d.byID[in.ExecutionFilter.WorkflowID]
@@ -214,7 +222,7 @@ func (s *SWF) matchingLocked(c *service.Call, in *listInput, status Status) ([]*
 	}
 	var all []*run
 	for _, r := range candidates() { // asked for anew: runs may have continued as new ones
-		if r.Status() == status && in.passes(r) {
+		if r = r.shown(now, age); r != nil && r.Status() == status && in.passes(r) {
 			all = append(all, r)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
 // Status is whether a run is open. The set is closed.
@@ -36,7 +38,7 @@ func CloseStatuses() []CloseStatus {
 // Run is one workflow execution, as put in from outside or as it stands.
 type Run struct {
 	// Domain, WorkflowID and RunID name it within its account and region, which default to the
-	// box's own; the domain comes into being with it. Domain defaults to "default".
+	// simulator's own; the domain comes into being with it. Domain defaults to "default".
 	Domain, WorkflowID, RunID string
 	Account, Region           string
 	// Type and Version are its workflow type; default "workflow" and "1".
@@ -81,10 +83,11 @@ type run struct {
 	Run
 	endsAt time.Time // by itself; zero for never
 	obeys  time.Time // when the decider closes it as CANCELED; zero for never
+	past   service.Past[Run]
 }
 
 // Put puts runs in, or replaces those of the same names. SWF keeps at most one run of a
-// workflow id open; the box does not see to that here.
+// workflow id open; the simulator does not see to that here.
 func (s *SWF) Put(runs ...Run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,4 +175,19 @@ func (s *SWF) advanceRunLocked(r *run, now time.Time) {
 	}
 }
 
-func (r *run) close(how CloseStatus, at time.Time) { r.Close, r.Closed = how, at }
+func (r *run) close(how CloseStatus, at time.Time) {
+	r.past.Note(r.Run, at)
+	r.Close, r.Closed = how, at
+}
+
+// shown is the run as a read shows it that is behind by age; nil where it was not there yet.
+func (r *run) shown(now time.Time, age time.Duration) *run {
+	if age <= 0 {
+		return r
+	}
+	was, ok := r.past.AsOf(r.Run, r.Started, now, age)
+	if !ok {
+		return nil
+	}
+	return &run{Run: was}
+}

@@ -81,6 +81,7 @@ func (s *SWF) requestCancel(_ context.Context, c *service.Call, in *stopInput) (
 	if err != nil {
 		return nil, err
 	}
+	r.past.Note(r.Run, now)
 	r.CancelRequested = true
 	r.Requests++
 	if !r.Ignores && r.obeys.IsZero() {
@@ -89,7 +90,7 @@ func (s *SWF) requestCancel(_ context.Context, c *service.Call, in *stopInput) (
 	return &service.Empty{}, nil
 }
 
-// terminate closes a run at once. Its children, whom childPolicy is about, are not in the box.
+// terminate closes a run at once. Its children, whom childPolicy is about, are not in the simulator.
 func (s *SWF) terminate(_ context.Context, c *service.Call, in *stopInput) (*service.Empty, error) {
 	if err := in.check(); err != nil {
 		return nil, err

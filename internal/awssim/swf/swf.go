@@ -1,10 +1,10 @@
-// Package swf is Amazon SWF in the box, as far as stopping goes: workflow executions ("runs"),
+// Package swf simulates Amazon SWF as far as stopping goes: workflow executions ("runs"),
 // the calls that request their cancel or terminate them, and the calls that describe, list
 // and count them. States, bounds and errors are those of internal/facts. A decider, which in
 // AWS is the customer's own program, is a setting of each run: it obeys a request to cancel
 // after a while, or ignores it.
 //
-// AWS's reads are eventually consistent; the box's are not.
+// AWS's reads are eventually consistent; the simulator's are where a fault says so (awssim.Fault.Stale).
 package swf
 
 import (

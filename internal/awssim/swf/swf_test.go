@@ -27,15 +27,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// box is an AWS in a bubble and a real SDK client for its SWF, which tries once.
-type box struct {
+// bubble is a simulator in a synctest bubble and a real SDK client for its SWF, which tries once.
+type bubble struct {
 	*testing.T
 	*awssim.Sim
 	ctx context.Context
 	swf *sdk.Client
 }
 
-func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
+func inBubble(t *testing.T, o awssim.Options, test func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sim := awssim.New(o)
@@ -46,11 +46,11 @@ func inBubble(t *testing.T, o awssim.Options, test func(b *box)) {
 		}()
 		cfg := sim.Config()
 		cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
-		test(&box{T: t, Sim: sim, ctx: t.Context(), swf: sdk.NewFromConfig(cfg)})
+		test(&bubble{T: t, Sim: sim, ctx: t.Context(), swf: sdk.NewFromConfig(cfg)})
 	})
 }
 
-func (b *box) must(err error) {
+func (b *bubble) must(err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)
@@ -58,7 +58,7 @@ func (b *box) must(err error) {
 }
 
 // refused checks AWS's code of an error; "" wants none.
-func (b *box) refused(about string, err error, code string) {
+func (b *bubble) refused(about string, err error, code string) {
 	b.Helper()
 	got := ""
 	var api smithy.APIError
@@ -71,7 +71,7 @@ func (b *box) refused(about string, err error, code string) {
 }
 
 // stop is one of the two calls, for run "r" of workflow "w", or whichever is open.
-func (b *box) stop(terminate bool, run *string) error {
+func (b *bubble) stop(terminate bool, run *string) error {
 	if terminate {
 		_, err := b.swf.TerminateWorkflowExecution(b.ctx, &sdk.TerminateWorkflowExecutionInput{Domain: aws.String("d"), WorkflowId: aws.String("w"), RunId: run})
 		return err
@@ -80,7 +80,7 @@ func (b *box) stop(terminate bool, run *string) error {
 	return err
 }
 
-func (b *box) describe(run string) *types.WorkflowExecutionInfo {
+func (b *bubble) describe(run string) *types.WorkflowExecutionInfo {
 	b.Helper()
 	out, err := b.swf.DescribeWorkflowExecution(b.ctx, &sdk.DescribeWorkflowExecutionInput{
 		Domain: aws.String("d"), Execution: &types.WorkflowExecution{WorkflowId: aws.String("w"), RunId: &run},
@@ -105,7 +105,7 @@ func TestStops(t *testing.T) {
 	for _, how := range append([]swf.CloseStatus{""}, swf.CloseStatuses()...) {
 		for _, terminate := range []bool{false, true} {
 			for _, run := range []*string{nil, aws.String("r")} {
-				inBubble(t, awssim.Options{SWF: swf.Options{ObeyAfter: 10 * time.Second}}, func(b *box) {
+				inBubble(t, awssim.Options{SWF: swf.Options{ObeyAfter: 10 * time.Second}}, func(b *bubble) {
 					about := fmt.Sprintf("closed as %q, terminate %v", how, terminate)
 					b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "r", Close: how})
 					err := b.stop(terminate, run)
@@ -157,7 +157,7 @@ func TestDeciders(t *testing.T) {
 		{"obeys before it ends", awssim.Workflow{ObeyAfter: 5 * time.Second, Then: &awssim.WorkflowEnding{After: 10 * time.Second, Close: swf.Completed}}, "CANCELED"},
 		{"ignores and ends", awssim.Workflow{Ignores: true, Then: &awssim.WorkflowEnding{After: 10 * time.Second, Close: swf.TimedOut}}, "TIMED_OUT"},
 	} {
-		inBubble(t, awssim.Options{}, func(b *box) {
+		inBubble(t, awssim.Options{}, func(b *bubble) {
 			c.run.Domain, c.run.WorkflowID, c.run.RunID = "d", "w", "r"
 			b.PutWorkflows(c.run)
 			b.must(b.stop(false, nil))
@@ -172,7 +172,7 @@ func TestDeciders(t *testing.T) {
 // A run that is continued as new leaves an open one, which is not asked to cancel; without a
 // run id that one is hit, with the old one's nothing is.
 func TestContinuesAsNew(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "1", Ignores: true, Then: &awssim.WorkflowEnding{After: time.Minute, Close: swf.ContinuedAsNew, NextRun: "2"}})
 		b.must(b.stop(false, nil))
 		time.Sleep(time.Minute)
@@ -188,7 +188,7 @@ func TestContinuesAsNew(t *testing.T) {
 }
 
 func TestLists(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		now := time.Now()
 		for i := range 5 {
 			b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: fmt.Sprint("w", i), RunID: "r", Started: now.Add(-time.Duration(i) * time.Hour), Tags: []string{fmt.Sprint("tag", i%2)}})
@@ -262,7 +262,7 @@ func ids(infos []types.WorkflowExecutionInfo) string {
 }
 
 func TestBounds(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "r"})
 		for about, in := range map[string]sdk.TerminateWorkflowExecutionInput{
 			"long run id":  {RunId: aws.String(strings.Repeat("r", 65))},
@@ -312,7 +312,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 
 // The buckets of facts/aws.json: swf.quotas_per_account_region.
 func TestQuota(t *testing.T) {
-	inBubble(t, awssim.Options{}, func(b *box) {
+	inBubble(t, awssim.Options{}, func(b *bubble) {
 		b.PutWorkflows(awssim.Workflow{Domain: "d", WorkflowID: "w", RunID: "r"})
 		list := func() error {
 			_, err := b.swf.ListOpenWorkflowExecutions(b.ctx, &sdk.ListOpenWorkflowExecutionsInput{

@@ -69,7 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 	newer := filepath.Join(dir, "newer.db")
 	_ = open(t, newer, bolt.Options{}).Close()
 	inBbolt(t, newer, func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("2"))
+		return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("3"))
 	})
 	text := filepath.Join(dir, "notes.txt")
 	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 5000)), 0o600); err != nil {
@@ -81,7 +81,7 @@ func TestOpenRefuses(t *testing.T) {
 
 	for name, tt := range map[string]struct{ path, want string }{
 		"a file of another program":       {foreign, "somebody else's"},
-		"a file of a newer worker":        {newer, `format "2"`},
+		"a file of a newer worker":        {newer, `format "3"`},
 		"what is no database":             {text, "invalid"},
 		"a directory that does not exist": {filepath.Join(dir, "none", "ledger.db"), "no such file"},
 		"a directory in place of a file":  {dir, "is a directory"},
@@ -178,4 +178,36 @@ func Example() {
 	claim, err = l.Claim(ctx, e, time.Minute)
 	fmt.Println(claim.State == ledger.Ended, string(claim.Outcome), err)
 	// Output: true {"status":"cancelled"} <nil>
+}
+
+// A value that bbolt might refuse would break the transaction that others share.
+func TestWhatIsFarTooLargeIsRejectedAndHarmsNoOther(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "ledger.db"), bolt.Options{NoSync: true})
+	huge := strings.Repeat("x", 16<<20+1)
+	claim := func(key string, targets ...string) (ledger.Token, error) {
+		c, err := l.Claim(t.Context(), ledger.Entry{Key: key, Targets: targets}, time.Minute)
+		if err != nil {
+			return ledger.Token{}, err
+		}
+		return c.Token, nil
+	}
+	if _, err := claim("targets", huge); !errors.Is(err, ledger.ErrRejected) {
+		t.Errorf("claim: %.300v", err)
+	}
+	a, errA := claim("a")
+	b, errB := claim("b")
+	if err := errors.Join(errA, errB); err != nil {
+		t.Fatal(err)
+	}
+	errs := l.Progress(t.Context(),
+		ledger.Update{Token: a, Progress: ledger.Progress{Receipt: huge}}, ledger.Update{Token: b, Progress: ledger.Progress{Begun: true}})
+	if !errors.Is(errs[0], ledger.ErrRejected) || errs[1] != nil {
+		t.Errorf("progress: %.300v", errs)
+	}
+	if err := l.Complete(t.Context(), a, []byte(huge)); !errors.Is(err, ledger.ErrRejected) {
+		t.Errorf("outcome: %.300v", err)
+	}
+	if err := errors.Join(l.Complete(t.Context(), a, nil), l.Complete(t.Context(), b, nil), l.Close()); err != nil {
+		t.Error(err)
+	}
 }

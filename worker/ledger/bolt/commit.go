@@ -1,9 +1,10 @@
 package bolt
 
 import (
-	"encoding/binary"
-	"errors"
+	"bytes"
+	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -15,33 +16,34 @@ var (
 	bucketMeta     = []byte("meta")
 	bucketActive   = []byte("active")
 	bucketOutcomes = []byte("outcomes")
-	bucketTables   = []byte("tables")
+	bucketIndex    = []byte("index")
 
 	keyFormat = []byte("format")
+	keySecret = []byte("deployment key")
 )
 
-// format is the version of the layout that doc.go describes.
-const format = "1"
+// format is the version of the layout that doc.go describes. Version 1 had no index.
+const format = "2"
 
 // op is one call, or one part of the work of a transaction.
 type op struct {
 	size int // bytes that it will write, roughly
-	run  func(*batch)
+	// run returns an error of its record alone, or one of the store: that ends the whole transaction,
+	// because it may have come between two writes.
+	run func(*batch) error
 }
 
-// state is what is kept in memory. It belongs to the goroutine that runs a transaction, of
+// state is what is held in memory. It belongs to the goroutine that runs a transaction, of
 // which there is one at a time.
 type state struct {
 	// claims holds every key that was claimed and has not ended.
 	claims map[string]claim
-	// tail holds the sequence number of each ended key that no table covers yet.
-	tail map[string]uint64
 	// unsure is set when a commit failed: it may be on disk all the same, so memory is read
 	// again from there before anything else is decided.
 	unsure bool
 }
 
-// claim is what is kept in memory of a key that has not ended.
+// claim is what is held in memory of a key that has not ended.
 type claim struct {
 	record      uint64 // its key in the bucket of active commands
 	fingerprint ledger.Fingerprint
@@ -52,28 +54,22 @@ type claim struct {
 
 // batch is one transaction.
 type batch struct {
-	*state
-	now       time.Time
-	retention time.Duration
+	now time.Time
 
-	active, outcomes, tables *bbolt.Bucket
+	active, outcomes, index *bbolt.Bucket
 
-	segments []segment        // the tables, newest first; nil: not read yet
-	before   map[string]claim // what claims held when the batch began, where it was changed
-	changed  bool             // there is something to commit
-	ended    int              // outcomes that were added
-	err      error            // what broke the transaction as a whole
+	claims  map[string]claim // the state's
+	pending map[string]claim // what they become with the commit; no record: the key ended
+	changed bool             // there is something to commit
+	ended   int              // outcomes that were added
 }
 
-type segment struct {
-	number uint64
-	table  []byte
-}
-
-// commit runs ops in one transaction. All get its error, if it has one.
+// commit runs ops in one transaction, and returns the error of each. All get the transaction's, if it
+// has one.
 func (l *Ledger) commit(ops []op) []error {
 	errs := make([]error, len(ops))
-	if err := l.transact(ops); err != nil {
+	if err := guarded(func() error { return l.transact(ops, errs) }); err != nil {
+		err = fmt.Errorf("the ledger %s: %w", l.db.Path(), err)
 		for i := range errs {
 			errs[i] = err
 		}
@@ -81,7 +77,7 @@ func (l *Ledger) commit(ops []op) []error {
 	return errs
 }
 
-func (l *Ledger) transact(ops []op) error {
+func (l *Ledger) transact(ops []op, errs []error) error {
 	tx, err := l.db.Begin(true)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -92,148 +88,167 @@ func (l *Ledger) transact(ops []op) error {
 			return fmt.Errorf("reading the file again after a failed commit: %w", err)
 		}
 	}
-	b := newBatch(tx, &l.state, l.retention)
-	for _, o := range ops {
-		o.run(b)
+	b := newBatch(tx, l.state.claims)
+	for i, o := range ops {
+		if errs[i] = o.run(b); ofStore(errs[i]) {
+			return errs[i]
+		}
 	}
-	if b.changed && b.err == nil {
-		b.forget()
+	if b.changed {
+		if err := b.forget(); err != nil {
+			return err
+		}
+		l.state.unsure = true
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("committing: %w", err)
+		}
+		l.state.unsure = false
 	}
-	if b.err == nil && b.changed {
-		b.err = tx.Commit()
-	}
-	if b.err != nil {
-		b.undo()
-		return fmt.Errorf("committing: %w", b.err)
-	}
+	b.settle()
 	return nil
 }
 
-func newBatch(tx *bbolt.Tx, s *state, retention time.Duration) *batch {
+func ofStore(err error) bool { return err != nil && !ledger.IsOfRecord(err) }
+
+func newBatch(tx *bbolt.Tx, claims map[string]claim) *batch {
 	b := &batch{
-		state: s, now: time.Now(), retention: retention,
+		now:      time.Now(),
 		active:   tx.Bucket(bucketActive),
 		outcomes: tx.Bucket(bucketOutcomes),
-		tables:   tx.Bucket(bucketTables),
-		before:   map[string]claim{},
+		index:    tx.Bucket(bucketIndex),
+		claims:   claims, pending: map[string]claim{},
 	}
 	// Nothing is ever inserted between outcomes, so their pages can be filled to the brim.
 	b.outcomes.FillPercent = 1
 	return b
 }
 
-// load prepares the file and reads what is kept in memory.
-func (l *Ledger) load() error {
-	tx, err := l.db.Begin(true)
-	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+// claimed returns the claim of a key that has not ended.
+func (b *batch) claimed(key string) (claim, bool) {
+	c, ok := b.pending[key]
+	if !ok {
+		c = b.claims[key]
 	}
-	defer func() { _ = tx.Rollback() }()
-	if tx.Bucket(bucketMeta) == nil {
-		if name, _ := tx.Cursor().First(); name != nil {
-			return fmt.Errorf("the file is a bbolt file of something else: it has a bucket %q", name)
-		}
-		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketTables} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return fmt.Errorf("making bucket %q: %w", name, err)
-			}
-		}
-		if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(format)); err != nil {
-			return fmt.Errorf("writing the format: %w", err)
-		}
-		if err := tx.Commit(); err != nil {
-			return fmt.Errorf("committing the empty ledger: %w", err)
-		}
-		l.state = state{claims: map[string]claim{}, tail: map[string]uint64{}}
-		return nil
-	}
-	return l.state.read(tx)
+	return c, c.record != 0
 }
 
-// read fills the state from the file. Of claims that it knew already, under the same record,
-// it keeps token and lease.
-func (s *state) read(tx *bbolt.Tx) error {
-	if f := tx.Bucket(bucketMeta).Get(keyFormat); string(f) != format {
-		return fmt.Errorf("the file has format %q, and this worker reads format %q", f, format)
-	}
-	for _, name := range [][]byte{bucketActive, bucketOutcomes, bucketTables} {
-		if tx.Bucket(name) == nil {
-			return fmt.Errorf("the file has no bucket %q", name)
-		}
-	}
-	claims := map[string]claim{}
-	err := tx.Bucket(bucketActive).ForEach(func(k, v []byte) error {
-		record, err := decodeActive(v)
-		if err != nil {
-			return fmt.Errorf("active record %x: %w", k, err)
-		}
-		c := claim{record: sequenceOf(k), fingerprint: record.entry.Fingerprint}
-		if old, ok := s.claims[record.entry.Key]; ok && old.record == c.record {
-			c = old
-		}
-		claims[record.entry.Key] = c
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	tail := map[string]uint64{}
-	outcomes := tx.Bucket(bucketOutcomes)
-	sealed := outcomes.Sequence() / segmentSize * segmentSize
-	c := outcomes.Cursor()
-	for k, v := c.Seek(recordKey(sealed + 1)); k != nil; k, v = c.Next() {
-		record, err := decodeEnded(v)
-		if err != nil {
-			return fmt.Errorf("outcome record %x: %w", k, err)
-		}
-		tail[record.entry.Key] = sequenceOf(k)
-	}
-	*s = state{claims: claims, tail: tail}
-	return nil
-}
-
-// recordKey is the key of a record in its bucket.
-func recordKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-func sequenceOf(key []byte) uint64 {
-	if len(key) != 8 {
-		return 0
-	}
-	return binary.BigEndian.Uint64(key)
-}
-
-// hold and drop change the claim of a key, so that undo can bring back what was.
-func (b *batch) hold(key string, c claim) {
-	b.remember(key)
-	b.claims[key] = c
-}
-
-func (b *batch) drop(key string) {
-	b.remember(key)
-	delete(b.claims, key)
-}
-
-func (b *batch) remember(key string) {
-	if _, ok := b.before[key]; !ok {
-		b.before[key] = b.claims[key]
-	}
-}
-
-// undo brings the claims back to what they were. Whether the file changed is not known.
-func (b *batch) undo() {
-	for key, c := range b.before {
+// settle makes what was pending count.
+func (b *batch) settle() {
+	for key, c := range b.pending {
 		if c.record == 0 {
 			delete(b.claims, key)
 		} else {
 			b.claims[key] = c
 		}
 	}
-	b.unsure = true
 }
 
-// broke notes an error of the store itself, which ends the whole transaction: it may have
-// come between two writes of one op.
-func (b *batch) broke(err error) error {
-	b.err = errors.Join(b.err, err)
-	return err
+// load prepares the file and reads what is held in memory.
+func (l *Ledger) load() error {
+	tx, err := l.db.Begin(true)
+	if err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	changed, err := prepare(tx)
+	if err != nil {
+		return err
+	}
+	if err := l.state.read(tx); err != nil {
+		return err
+	}
+	l.key = bytes.Clone(tx.Bucket(bucketMeta).Get(keySecret))
+	if !changed {
+		return nil
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+// prepare gives a file the layout of this format, and says whether it changed the file.
+func prepare(tx *bbolt.Tx) (changed bool, err error) {
+	first, _ := tx.Cursor().First()
+	meta := tx.Bucket(bucketMeta)
+	switch {
+	case first == nil: // the file is new
+		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketIndex} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return false, fmt.Errorf("making bucket %q: %w", name, err)
+			}
+		}
+		meta = tx.Bucket(bucketMeta)
+	case meta == nil:
+		return false, fmt.Errorf("the file is a bbolt file of something else: it has a bucket %q", first)
+	case string(meta.Get(keyFormat)) == format:
+		return false, nil
+	case string(meta.Get(keyFormat)) == "1":
+		if err := addIndex(tx); err != nil {
+			return false, fmt.Errorf("making the index of a file of format 1: %w", err)
+		}
+	default:
+		return false, fmt.Errorf("the file has format %q, and this worker reads format %q", meta.Get(keyFormat), format)
+	}
+	err = meta.Put(keyFormat, []byte(format))
+	if err == nil && meta.Get(keySecret) == nil {
+		secret := make([]byte, ledger.KeyBytes)
+		_, _ = rand.Read(secret) // never fails
+		err = meta.Put(keySecret, secret)
+	}
+	if err != nil {
+		return false, fmt.Errorf("writing format and key: %w", err)
+	}
+	return true, nil
+}
+
+// addIndex makes the index in place of the tables that format 1 had. It sorts first, because bbolt
+// inserts into one long node until it commits.
+func addIndex(tx *bbolt.Tx) error {
+	if err := tx.DeleteBucket([]byte("tables")); err != nil {
+		return err
+	}
+	index, err := tx.CreateBucket(bucketIndex)
+	if err != nil {
+		return err
+	}
+	var pairs [][]byte // index key and sequence number
+	c := tx.Bucket(bucketOutcomes).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		r, err := decodeEnded(v)
+		if err != nil {
+			return fmt.Errorf("outcome record %x: %w", k, err)
+		}
+		pairs = append(pairs, append(indexKey(r.entry.Key), k...))
+	}
+	slices.SortFunc(pairs, bytes.Compare)
+	for _, p := range pairs {
+		if err := index.Put(p[:indexSize], p[indexSize:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read fills the state from the file. Of claims that it knew already, under the same record,
+// it keeps token and lease.
+func (s *state) read(tx *bbolt.Tx) error {
+	claims := map[string]claim{}
+	err := tx.Bucket(bucketActive).ForEach(func(k, v []byte) error {
+		r, err := decodeActive(v)
+		if err != nil {
+			return fmt.Errorf("active record %x: %w", k, err)
+		}
+		c := claim{record: sequenceOf(k), fingerprint: r.entry.Fingerprint}
+		if old := s.claims[r.entry.Key]; old.record == c.record {
+			c = old
+		}
+		claims[r.entry.Key] = c
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*s = state{claims: claims}
+	return nil
 }

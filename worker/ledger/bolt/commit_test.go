@@ -61,10 +61,12 @@ func TestCallsShareCommits(t *testing.T) {
 	won := 0
 	for i := range n {
 		key := fmt.Sprint("key ", i)
-		l.group.Go(op{1, func(b *batch) {
-			if c, err := b.claim(key, ledger.Fingerprint{}, encodeEntry(ledger.Entry{Key: key}), nil, time.Minute); err == nil && c.State == ledger.Claimed {
+		l.group.Go(op{1, func(b *batch) error {
+			c, err := b.claim(key, ledger.Fingerprint{}, encodeEntry(ledger.Entry{Key: key}), time.Minute)
+			if err == nil && c.State == ledger.Claimed {
 				won++
 			}
+			return err
 		}}, func(err error) {
 			if err != nil {
 				t.Error(err)
@@ -133,8 +135,8 @@ func TestWhatChangesNothingOnDiskCommitsNothing(t *testing.T) {
 }
 
 // full makes every commit fail that needs more pages, as a full disk does; the function that
-// it returns makes room again.
-func full(l *Ledger) (room func()) {
+// it returns frees space again.
+func full(l *Ledger) (free func()) {
 	l.db.MaxSize = 1
 	return func() { l.db.MaxSize = 0 }
 }
@@ -143,7 +145,7 @@ func TestAFailedCommitFailsAllAndChangesNothing(t *testing.T) {
 	l, _ := newLedger(t)
 	a := claimKey(t, l, "a", ledger.Claimed).Token
 	b := claimKey(t, l, "b", ledger.Claimed).Token
-	room := full(l)
+	free := full(l)
 	large := make([]byte, 1<<20)
 	if err := l.Complete(t.Context(), a, large); !errors.Is(err, bolterrors.ErrMaxSizeReached) || !strings.Contains(err.Error(), `"a"`) {
 		t.Errorf("Complete on a full disk = %v", err)
@@ -160,7 +162,7 @@ func TestAFailedCommitFailsAllAndChangesNothing(t *testing.T) {
 	if c, err := l.Claim(t.Context(), ledger.Entry{Key: "c", Campaign: string(large)}, time.Minute); err == nil {
 		t.Errorf("Claim on a full disk = %+v", c)
 	}
-	room()
+	free()
 
 	claimKey(t, l, "a", ledger.Held)
 	for _, err := range l.Renew(t.Context(), time.Minute, a, b) {
@@ -172,7 +174,7 @@ func TestAFailedCommitFailsAllAndChangesNothing(t *testing.T) {
 		t.Error("a claim that was not stored is resumed")
 	}
 	if err := l.Complete(t.Context(), a, large); err != nil {
-		t.Error("again, with room:", err)
+		t.Error("again, with space:", err)
 	}
 	claimKey(t, l, "a", ledger.Ended)
 }
@@ -182,7 +184,7 @@ func TestAFailedCommitFailsAllAndChangesNothing(t *testing.T) {
 func TestAFailedCommitThatIsOnDisk(t *testing.T) {
 	l, _ := newLedger(t)
 	done := claimKey(t, l, "ended", ledger.Claimed).Token
-	kept := claimKey(t, l, "kept", ledger.Claimed).Token
+	intact := claimKey(t, l, "intact", ledger.Claimed).Token
 
 	before := map[string]claim{}
 	for key, c := range l.state.claims {
@@ -192,8 +194,7 @@ func TestAFailedCommitThatIsOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	claimKey(t, l, "new", ledger.Claimed)
-	b := batch{state: &l.state, before: map[string]claim{"ended": before["ended"], "new": {}}}
-	b.undo()
+	l.state = state{claims: before, unsure: true}
 
 	if err := l.Complete(t.Context(), done, []byte("done")); err != nil {
 		t.Error("repeated Complete:", err)
@@ -205,8 +206,8 @@ func TestAFailedCommitThatIsOnDisk(t *testing.T) {
 	if c := claimKey(t, l, "new", ledger.Claimed); !c.Resumed {
 		t.Error("the claim on disk is forgotten")
 	}
-	claimKey(t, l, "kept", ledger.Held)
-	if err := l.Renew(t.Context(), time.Minute, kept)[0]; err != nil {
+	claimKey(t, l, "intact", ledger.Held)
+	if err := l.Renew(t.Context(), time.Minute, intact)[0]; err != nil {
 		t.Error(err)
 	}
 }

@@ -86,7 +86,7 @@ func finish(t *testing.T, l *Ledger) {
 }
 
 // write makes a ledger's file that holds one record: of a command that has not ended, of an
-// outcome that no table covers, or of one that a table does.
+// outcome, or of one in a file of format 1.
 func write(t *testing.T, path string, place uint8, record []byte) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true, FreelistType: bbolt.FreelistMapType})
@@ -95,7 +95,7 @@ func write(t *testing.T, path string, place uint8, record []byte) {
 	}
 	defer func() { _ = db.Close() }()
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketTables} {
+		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketIndex} {
 			if err := tx.DeleteBucket(name); err != nil && tx.Bucket(name) != nil {
 				return err
 			}
@@ -110,10 +110,11 @@ func write(t *testing.T, path string, place uint8, record []byte) {
 			active := tx.Bucket(bucketActive)
 			errs = append(errs, active.Put(recordKey(1), record), active.SetSequence(1))
 		case 1:
-			errs = append(errs, outcomes.Put(recordKey(1), record), outcomes.SetSequence(1))
+			errs = append(errs, outcomes.Put(recordKey(1), record), outcomes.SetSequence(1), tx.Bucket(bucketIndex).Put(indexKey(sampleEntry.Key), recordKey(1)))
 		case 2:
-			table := newTable(0, map[string]uint64{sampleEntry.Key: 1})
-			errs = append(errs, outcomes.Put(recordKey(1), record), outcomes.SetSequence(segmentSize), tx.Bucket(bucketTables).Put(recordKey(0), table))
+			_, err := tx.CreateBucketIfNotExists([]byte("tables"))
+			errs = append(errs, outcomes.Put(recordKey(1), record), outcomes.SetSequence(1), err,
+				tx.DeleteBucket(bucketIndex), tx.Bucket(bucketMeta).Put(keyFormat, []byte("1")))
 		}
 		return errors.Join(errs...)
 	})

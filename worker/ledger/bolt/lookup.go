@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -36,6 +37,28 @@ func (l *Ledger) ByTarget(ctx context.Context, target string, yield func(ledger.
 	return nil
 }
 
+// Ended implements [ledger.Ledger].
+func (l *Ledger) Ended(_ context.Context, keys ...string) (found []ledger.Record, err error) {
+	var unreadable []error
+	err = l.view(func(tx *bbolt.Tx) error {
+		b := newBatch(tx, nil)
+		for _, key := range keys {
+			r, ok, err := b.find(key)
+			if err != nil {
+				unreadable = append(unreadable, err)
+			}
+			if ok {
+				found = append(found, ledger.Record{Entry: r.entry, Ended: true, Outcome: bytes.Clone(r.body)})
+			}
+		}
+		return nil
+	})
+	if err = errors.Join(append(unreadable, err)...); err != nil {
+		return found, fmt.Errorf("looking up what has ended: %w", err)
+	}
+	return found, nil
+}
+
 // scan yields the commands that match, each once, as they stood when the scan began: those
 // that had not ended, and then the outcomes up to the last one of that moment.
 func (l *Ledger) scan(ctx context.Context, match func(ledger.Entry) bool, yield func(ledger.Record) bool) error {
@@ -65,7 +88,7 @@ func (l *Ledger) scan(ctx context.Context, match func(ledger.Entry) bool, yield 
 		}
 		until := min(from+scanStep-1, last)
 		err = l.view(func(tx *bbolt.Tx) (err error) {
-			found, err = l.scanEnded(ctx, tx.Bucket(bucketOutcomes), from, until, match)
+			found, err = scanEnded(ctx, tx.Bucket(bucketOutcomes), from, until, match)
 			return err
 		})
 		from = until + 1
@@ -76,7 +99,7 @@ func (l *Ledger) view(read func(*bbolt.Tx) error) error {
 	if l.closed.Load() {
 		return errClosed
 	}
-	return l.db.View(read)
+	return guarded(func() error { return l.db.View(read) })
 }
 
 func scanActive(ctx context.Context, bucket *bbolt.Bucket, match func(ledger.Entry) bool) ([]ledger.Record, error) {
@@ -92,7 +115,7 @@ func scanActive(ctx context.Context, bucket *bbolt.Bucket, match func(ledger.Ent
 		if !match(record.entry) {
 			return nil
 		}
-		progress, err := decodeProgress(record.progress)
+		progress, err := decodeProgress(record.body)
 		if err != nil {
 			return fmt.Errorf("active record of key %q: %w", record.entry.Key, err)
 		}
@@ -102,21 +125,21 @@ func scanActive(ctx context.Context, bucket *bbolt.Bucket, match func(ledger.Ent
 	return found, err
 }
 
-func (l *Ledger) scanEnded(ctx context.Context, bucket *bbolt.Bucket, from, until uint64, match func(ledger.Entry) bool) ([]ledger.Record, error) {
+func scanEnded(ctx context.Context, bucket *bbolt.Bucket, from, until uint64, match func(ledger.Entry) bool) ([]ledger.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var found []ledger.Record
-	kept := time.Now().Add(-l.retention)
+	oldest := time.Now().Add(-ledger.Retention)
 	c := bucket.Cursor()
 	for k, v := c.Seek(recordKey(from)); k != nil && sequenceOf(k) <= until; k, v = c.Next() {
 		record, err := decodeEnded(v)
 		if err != nil {
 			return nil, fmt.Errorf("outcome record %x: %w", k, err)
 		}
-		if match(record.entry) && record.at.After(kept) {
+		if match(record.entry) && record.at.After(oldest) {
 			found = append(found, ledger.Record{
-				Entry: record.entry, Ended: true, Outcome: bytes.Clone(record.outcome),
+				Entry: record.entry, Ended: true, Outcome: bytes.Clone(record.body),
 			})
 		}
 	}

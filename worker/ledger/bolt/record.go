@@ -1,14 +1,11 @@
 package bolt
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/worker/ledger"
 )
@@ -19,24 +16,16 @@ import (
 //	active  version (1) · uvarint length of entry · entry · progress as JSON, or nothing
 //	ended   version (1) · ended at, Unix nanoseconds (8) · number of the token that ended it (8) ·
 //	        uvarint length of entry · entry · outcome
-//
-// Progress is JSON because its fields will grow; unknown ones are refused, so that an older
-// worker says so rather than forget what a newer one stored.
 const recordVersion = 1
 
-// active is the record of a command that has not ended. Its slices alias what was decoded.
-type active struct {
+// record is a command's record, of either kind. Its slices alias what was decoded.
+type record struct {
 	entry    ledger.Entry
 	rawEntry []byte
-	progress []byte
-}
+	body     []byte // the progress, or the outcome
 
-// ended is the record of an ended command. Its slices alias what was decoded.
-type ended struct {
-	entry   ledger.Entry
-	at      time.Time
-	number  uint64
-	outcome []byte
+	at     time.Time // when it ended
+	number uint64    // of the token that ended it
 }
 
 var (
@@ -44,17 +33,13 @@ var (
 	errLong  = errors.New("the record has bytes left over")
 )
 
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }
 
 func encodeEntry(e ledger.Entry) []byte {
-	size := len(e.Fingerprint) + len(e.Key) + len(e.Campaign) + 3*binary.MaxVarintLen16
-	for _, t := range e.Targets {
-		size += len(t) + binary.MaxVarintLen16
-	}
-	b := append(make([]byte, 0, size), e.Fingerprint[:]...)
+	b := append([]byte(nil), e.Fingerprint[:]...)
 	b = appendText(b, e.Key)
 	b = appendText(b, e.Campaign)
 	b = binary.AppendUvarint(b, uint64(len(e.Targets)))
@@ -65,98 +50,94 @@ func encodeEntry(e ledger.Entry) []byte {
 }
 
 func encodeActive(entry, progress []byte) []byte {
-	b := make([]byte, 0, 1+binary.MaxVarintLen64+len(entry)+len(progress))
-	b = append(b, recordVersion)
-	b = binary.AppendUvarint(b, uint64(len(entry)))
-	b = append(b, entry...)
-	return append(b, progress...)
+	return append(appendText([]byte{recordVersion}, entry), progress...)
 }
 
 func encodeEnded(at time.Time, number uint64, entry, outcome []byte) []byte {
-	b := make([]byte, 0, 1+8+8+binary.MaxVarintLen64+len(entry)+len(outcome))
-	b = append(b, recordVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
+	b := binary.BigEndian.AppendUint64([]byte{recordVersion}, uint64(at.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, number)
-	b = binary.AppendUvarint(b, uint64(len(entry)))
-	b = append(b, entry...)
-	return append(b, outcome...)
+	return append(appendText(b, entry), outcome...)
 }
 
-// encodeProgress writes bytes that are not UTF-8 (in AWS's words, say) as U+FFFD: what AWS
-// says must not keep a command's progress from being stored.
+// mostBytes is the longest entry, progress or outcome that is stored: far more than a command can
+// come to, and far less than bbolt's largest value, so that no record breaks a transaction.
+const mostBytes = 16 << 20
+
+func fits(size int) error {
+	if size > mostBytes {
+		return fmt.Errorf("%w: %d bytes, and %d are the most", ledger.ErrRejected, size, mostBytes)
+	}
+	return nil
+}
+
 func encodeProgress(p ledger.Progress) ([]byte, error) {
-	b, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, fmt.Errorf("encoding progress: %w", err)
+	b, err := ledger.EncodeProgress(p)
+	if err == nil {
+		err = fits(len(b))
 	}
-	return b, nil
+	return b, err
 }
-
-// firstProgress is what a key's first claim stores.
-func firstProgress(e ledger.Entry) ([]byte, error) {
-	if !e.Begun {
-		return nil, nil
-	}
-	return beginning()
-}
-
-// beginning is the progress of which nothing is known but that calls begin.
-var beginning = sync.OnceValues(func() ([]byte, error) { return encodeProgress(ledger.Progress{Begun: true}) })
 
 func decodeProgress(b []byte) (ledger.Progress, error) {
-	var p ledger.Progress
 	if len(b) == 0 {
-		return p, nil
+		return ledger.Progress{}, nil
 	}
-	if err := json.Unmarshal(b, &p, json.RejectUnknownMembers(true)); err != nil {
-		return ledger.Progress{}, fmt.Errorf("decoding progress: %w", err)
-	}
-	return p, nil
+	return ledger.DecodeProgress(b)
 }
 
-func decodeActive(b []byte) (active, error) {
+func decodeActive(b []byte) (record, error) {
 	r := reader{rest: b}
 	r.version()
-	var a active
-	a.rawEntry = r.take(r.uvarint())
-	a.progress = r.rest
-	if r.err != nil {
-		return active{}, r.err
-	}
-	var err error
-	a.entry, err = decodeEntry(a.rawEntry)
-	return a, err
+	return r.record(record{})
 }
 
-func decodeEnded(b []byte) (ended, error) {
+func decodeEnded(b []byte) (record, error) {
 	r := reader{rest: b}
 	r.version()
-	e := ended{at: time.Unix(0, int64(r.uint64())), number: r.uint64()}
-	rawEntry := r.take(r.uvarint())
-	e.outcome = r.rest
-	if r.err != nil {
-		return ended{}, r.err
+	return r.record(record{at: time.Unix(0, int64(r.uint64())), number: r.uint64()})
+}
+
+// recordKey is the key of a record in its bucket.
+func recordKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func sequenceOf(key []byte) uint64 {
+	if len(key) != 8 {
+		return 0
 	}
-	var err error
-	e.entry, err = decodeEntry(rawEntry)
-	return e, err
+	return binary.BigEndian.Uint64(key)
 }
 
-// decodeEndedAt reads the time alone, for forgetting.
-func decodeEndedAt(b []byte) (time.Time, error) {
-	r := reader{rest: b}
-	r.version()
-	at := time.Unix(0, int64(r.uint64()))
-	return at, r.err
+const indexSize = 16
+
+// indexKey is the beginning of SHA-256: senders choose the keys, and must not make them collide.
+func indexKey(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:indexSize:indexSize]
 }
 
-func decodeEntry(b []byte) (ledger.Entry, error) {
-	r := reader{rest: b}
-	var e ledger.Entry
+// reader takes a record apart; after its first error it only returns zero values.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+// record reads what both kinds end with.
+func (r *reader) record(into record) (record, error) {
+	into.rawEntry = r.take(r.uvarint())
+	into.body = r.rest
+	entry := reader{rest: into.rawEntry, err: r.err}
+	into.entry = entry.entry()
+	if entry.err != nil {
+		return record{}, entry.err
+	}
+	return into, nil
+}
+
+func (r *reader) entry() (e ledger.Entry) {
 	copy(e.Fingerprint[:], r.take(uint64(len(e.Fingerprint))))
 	e.Key = r.text()
 	if r.err != nil {
-		return ledger.Entry{}, r.err
+		return e
 	}
 	e.Campaign = r.text()
 	n := r.uvarint()
@@ -170,19 +151,13 @@ func decodeEntry(b []byte) (ledger.Entry, error) {
 			e.Targets[i] = r.text()
 		}
 	}
-	if r.err == nil && len(r.rest) > 0 {
+	if len(r.rest) > 0 {
 		r.fail(errLong)
 	}
 	if r.err != nil {
-		return ledger.Entry{}, fmt.Errorf("of key %q: %w", e.Key, r.err)
+		r.err = fmt.Errorf("of key %q: %w", e.Key, r.err)
 	}
-	return e, nil
-}
-
-// reader takes a record apart; after its first error it only returns zero values.
-type reader struct {
-	rest []byte
-	err  error
+	return e
 }
 
 func (r *reader) fail(err error) {

@@ -38,11 +38,11 @@ func TestRecordsOfVersion1(t *testing.T) {
 		t.Errorf("ended is encoded as\n%q, want\n%q", got, wantEnded)
 	}
 	a, err := decodeActive([]byte(wantActive))
-	if err != nil || !reflect.DeepEqual(a.entry, sampleEntry) || string(a.progress) != `{"begun":true}` {
+	if err != nil || !reflect.DeepEqual(a.entry, sampleEntry) || string(a.body) != `{"begun":true}` {
 		t.Errorf("decodeActive = %+v, %v", a, err)
 	}
 	e, err := decodeEnded([]byte(wantEnded))
-	if err != nil || !reflect.DeepEqual(e.entry, sampleEntry) || string(e.outcome) != "outcome" ||
+	if err != nil || !reflect.DeepEqual(e.entry, sampleEntry) || string(e.body) != "outcome" ||
 		e.number != 3 || !e.at.Equal(time.Unix(1, 2)) {
 		t.Errorf("decodeEnded = %+v, %v", e, err)
 	}
@@ -108,8 +108,8 @@ func FuzzDecodeActive(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := decodeActive(encodeActive(encodeEntry(a.entry), a.progress))
-		if err != nil || !reflect.DeepEqual(again.entry, a.entry) || !bytes.Equal(again.progress, a.progress) {
+		again, err := decodeActive(encodeActive(encodeEntry(a.entry), a.body))
+		if err != nil || !reflect.DeepEqual(again.entry, a.entry) || !bytes.Equal(again.body, a.body) {
 			t.Errorf("%+v became %+v, %v", a, again, err)
 		}
 	})
@@ -123,10 +123,8 @@ func FuzzDecodeEnded(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if at, err := decodeEndedAt(b); err != nil || !at.Equal(e.at) {
-			t.Errorf("decodeEndedAt = %v, %v, want %v", at, err, e.at)
-		}
-		again, err := decodeEnded(encodeEnded(e.at, e.number, encodeEntry(e.entry), e.outcome))
+		again, err := decodeEnded(encodeEnded(e.at, e.number, encodeEntry(e.entry), e.body))
+		e.rawEntry, again.rawEntry = nil, nil // a length may be written in more bytes than it takes
 		if err != nil || !reflect.DeepEqual(again, e) {
 			t.Errorf("%+v became %+v, %v", e, again, err)
 		}

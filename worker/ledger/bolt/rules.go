@@ -15,8 +15,8 @@ var errMissing = errors.New("the record is missing")
 
 // claim decides what a claim of key finds, and takes it where it is free or its lease has
 // run out.
-func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry, progress []byte, lease time.Duration) (*ledger.Claim, error) {
-	if c, ok := b.claims[key]; ok {
+func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry []byte, lease time.Duration) (*ledger.Claim, error) {
+	if c, ok := b.claimed(key); ok {
 		return b.claimAgain(key, c, fingerprint, lease)
 	}
 	if e, ok, err := b.find(key); err != nil {
@@ -25,16 +25,16 @@ func (b *batch) claim(key string, fingerprint ledger.Fingerprint, entry, progres
 		if e.entry.Fingerprint != fingerprint {
 			return &ledger.Claim{State: ledger.OtherContent}, nil
 		}
-		return &ledger.Claim{State: ledger.Ended, Outcome: bytes.Clone(e.outcome)}, nil
+		return &ledger.Claim{State: ledger.Ended, Outcome: bytes.Clone(e.body)}, nil
 	}
 	number, err := b.next(b.active)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.put(b.active, number, encodeActive(entry, progress)); err != nil {
+	if err := b.put(b.active, recordKey(number), encodeActive(entry, nil)); err != nil {
 		return nil, err
 	}
-	b.hold(key, claim{record: number, fingerprint: fingerprint, number: number, until: b.now.Add(lease)})
+	b.pending[key] = claim{record: number, fingerprint: fingerprint, number: number, until: b.now.Add(lease)}
 	return &ledger.Claim{State: ledger.Claimed, Token: ledger.Token{Key: key, Number: number}}, nil
 }
 
@@ -50,7 +50,7 @@ func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, 
 	if err != nil {
 		return nil, err
 	}
-	progress, err := decodeProgress(record.progress)
+	progress, err := decodeProgress(record.body)
 	if err != nil {
 		return nil, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
 	}
@@ -58,7 +58,7 @@ func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, 
 		return nil, err
 	}
 	c.until, c.released = b.now.Add(lease), false
-	b.hold(key, c)
+	b.pending[key] = c
 	return &ledger.Claim{
 		State: ledger.Claimed, Token: ledger.Token{Key: key, Number: c.number},
 		Resumed: true, Progress: progress,
@@ -68,7 +68,7 @@ func (b *batch) claimAgain(key string, c claim, fingerprint ledger.Fingerprint, 
 // held returns the claim that a token names, while it is its key's newest and the key has
 // not ended.
 func (b *batch) held(t ledger.Token) (claim, error) {
-	c, ok := b.claims[t.Key]
+	c, ok := b.claimed(t.Key)
 	if !ok || c.number != t.Number || t.Number == 0 || c.released {
 		return claim{}, ledger.ErrFenced
 	}
@@ -81,7 +81,7 @@ func (b *batch) renew(t ledger.Token, lease time.Duration) error {
 		return err
 	}
 	c.until = b.now.Add(lease)
-	b.hold(t.Key, c)
+	b.pending[t.Key] = c
 	return nil
 }
 
@@ -94,19 +94,19 @@ func (b *batch) progress(t ledger.Token, progress []byte) error {
 	if err != nil {
 		return err
 	}
-	return b.put(b.active, c.record, encodeActive(record.rawEntry, progress))
+	return b.put(b.active, recordKey(c.record), encodeActive(record.rawEntry, progress))
 }
 
 func (b *batch) release(t ledger.Token, progress []byte) error {
-	if c := b.claims[t.Key]; c.released && c.number == t.Number {
+	if c, ok := b.claimed(t.Key); ok && c.released && c.number == t.Number {
 		return nil // a repeated call
 	}
 	if err := b.progress(t, progress); err != nil {
 		return err
 	}
-	c := b.claims[t.Key]
+	c, _ := b.claimed(t.Key)
 	c.until, c.released = time.Time{}, true
-	b.hold(t.Key, c)
+	b.pending[t.Key] = c
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (b *batch) complete(t ledger.Token, outcome []byte) error {
 		if findErr != nil {
 			return findErr
 		}
-		if ok && e.number == t.Number && bytes.Equal(e.outcome, outcome) {
+		if ok && e.number == t.Number && bytes.Equal(e.body, outcome) {
 			return nil
 		}
 		return err
@@ -131,146 +131,98 @@ func (b *batch) complete(t ledger.Token, outcome []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := b.put(b.outcomes, sequence, encodeEnded(b.now, t.Number, record.rawEntry, outcome)); err != nil {
+	at := recordKey(sequence)
+	if err := b.put(b.outcomes, at, encodeEnded(b.now, t.Number, record.rawEntry, outcome)); err != nil {
+		return err
+	}
+	if err := b.put(b.index, indexKey(t.Key), at); err != nil {
 		return err
 	}
 	if err := b.active.Delete(recordKey(c.record)); err != nil {
-		return b.broke(fmt.Errorf("deleting the active record: %w", err))
+		return fmt.Errorf("deleting the active record: %w", err)
 	}
-	b.drop(t.Key)
-	b.tail[t.Key] = sequence
+	b.pending[t.Key] = claim{}
 	b.ended++
-	if sequence%segmentSize == 0 {
-		return b.seal(segmentOf(sequence))
-	}
 	return nil
 }
 
-// seal writes the table of a segment that is full.
-func (b *batch) seal(number uint64) error {
-	if err := b.put(b.tables, number, newTable(number, b.tail)); err != nil {
-		return err
+// find returns the record of the key's end, unless it is to be forgotten.
+func (b *batch) find(key string) (record, bool, error) {
+	at := b.index.Get(indexKey(key))
+	if at == nil {
+		return record{}, false, nil
 	}
-	clear(b.tail)
-	b.segments = nil
-	return nil
-}
-
-// find returns the outcome that a key ended with, unless it is to be forgotten.
-func (b *batch) find(key string) (ended, bool, error) {
-	if sequence, ok := b.tail[key]; ok {
-		if e, ok, err := b.outcomeOf(sequence, key); ok || err != nil {
-			return e, ok, err
-		}
-	}
-	if err := b.readSegments(); err != nil {
-		return ended{}, false, err
-	}
-	hash := hashOf(key)
-	for _, s := range b.segments {
-		for sequence := range candidates(s.number, s.table, hash) {
-			if e, ok, err := b.outcomeOf(sequence, key); ok || err != nil {
-				return e, ok, err
-			}
-		}
-	}
-	return ended{}, false, nil
-}
-
-func (b *batch) outcomeOf(sequence uint64, key string) (ended, bool, error) {
-	v := b.outcomes.Get(recordKey(sequence))
+	v := b.outcomes.Get(at)
 	if v == nil {
-		return ended{}, false, nil // forgotten
+		return record{}, false, nil
 	}
-	e, err := decodeEnded(v)
+	r, err := decodeEnded(v)
 	if err != nil {
-		return ended{}, false, fmt.Errorf("outcome record %d: %w: %w", sequence, ledger.ErrUnreadable, err)
+		return record{}, false, fmt.Errorf("outcome record %x: %w: %w", at, ledger.ErrUnreadable, err)
 	}
-	return e, e.entry.Key == key && !b.forgets(e.at), nil
+	return r, r.entry.Key == key && !b.forgets(r.at), nil
 }
 
-func (b *batch) readSegments() error {
-	if b.segments != nil {
-		return nil
-	}
-	b.segments = []segment{}
-	c := b.tables.Cursor()
-	for k, v := c.Last(); k != nil; k, v = c.Prev() {
-		s := segment{number: sequenceOf(k), table: v}
-		if err := checkTable(s.number, v); err != nil {
-			return b.broke(err)
-		}
-		b.segments = append(b.segments, s)
-	}
-	return nil
-}
-
-func (b *batch) forgets(ended time.Time) bool { return !b.now.Before(ended.Add(b.retention)) }
+func (b *batch) forgets(ended time.Time) bool { return !b.now.Before(ended.Add(ledger.Retention)) }
 
 // forgetStep is how many outcomes a commit forgets at most, beside two for each that it
 // adds: enough to catch up, few enough that no commit is held up by it.
 const forgetStep = 128
 
-// forget deletes the oldest outcomes that are over their time, and the tables that cover
-// nothing any more. bbolt uses the pages again.
-func (b *batch) forget() {
+// forget deletes the oldest outcomes that are over their time. bbolt uses the pages again.
+func (b *batch) forget() error {
 	var over [][]byte
 	c := b.outcomes.Cursor()
-	oldest := b.outcomes.Sequence() + 1
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		at, err := decodeEndedAt(v)
-		if err == nil && !b.forgets(at) || len(over) == forgetStep+2*b.ended {
-			oldest = sequenceOf(k)
+	for k, v := c.First(); k != nil && len(over) < forgetStep+2*b.ended; k, v = c.Next() {
+		r, err := decodeEnded(v)
+		if err != nil {
+			continue // it remains: it may be what prevents a command from running again
+		}
+		if !b.forgets(r.at) {
 			break
 		}
-		if err == nil { // what cannot be read is kept: it may be what keeps a command from running again
-			over = append(over, k)
+		over = append(over, k)
+		// The key may have ended again since.
+		if at := indexKey(r.entry.Key); bytes.Equal(b.index.Get(at), k) {
+			if err := b.index.Delete(at); err != nil {
+				return fmt.Errorf("forgetting a key: %w", err)
+			}
 		}
 	}
 	for _, k := range over {
 		if err := b.outcomes.Delete(k); err != nil {
-			_ = b.broke(fmt.Errorf("forgetting an outcome: %w", err))
-			return
+			return fmt.Errorf("forgetting an outcome: %w", err)
 		}
 	}
-	for {
-		k, _ := b.tables.Cursor().First()
-		if k == nil || sequenceOf(k) >= segmentOf(oldest) {
-			return
-		}
-		if err := b.tables.Delete(k); err != nil {
-			_ = b.broke(fmt.Errorf("forgetting a table: %w", err))
-			return
-		}
-		b.segments = nil
-	}
+	return nil
 }
 
-func (b *batch) record(c claim) (active, error) {
-	v := b.active.Get(recordKey(c.record))
-	if v == nil {
-		return active{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, errMissing)
+// record reads the record of a key that has not ended.
+func (b *batch) record(c claim) (r record, err error) {
+	if v := b.active.Get(recordKey(c.record)); v == nil {
+		err = errMissing
+	} else {
+		r, err = decodeActive(v)
 	}
-	a, err := decodeActive(v)
 	if err != nil {
-		return active{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
+		return record{}, fmt.Errorf("active record %d: %w: %w", c.record, ledger.ErrUnreadable, err)
 	}
-	return a, nil
+	return r, nil
 }
 
 func (b *batch) next(bucket *bbolt.Bucket) (uint64, error) {
 	b.changed = true
 	n, err := bucket.NextSequence()
 	if err != nil {
-		return 0, b.broke(fmt.Errorf("drawing a number: %w", err))
+		return 0, fmt.Errorf("drawing a number: %w", err)
 	}
 	return n, nil
 }
 
-func (b *batch) put(bucket *bbolt.Bucket, n uint64, record []byte) error {
+func (b *batch) put(bucket *bbolt.Bucket, key, value []byte) error {
 	b.changed = true
-	if err := bucket.Put(recordKey(n), record); err != nil {
-		return b.broke(fmt.Errorf("writing record %d: %w", n, err))
+	if err := bucket.Put(key, value); err != nil {
+		return fmt.Errorf("writing record %x: %w", key, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,21 +26,23 @@ func keyOf(i int) string { return "6f1c0a52-0000-4000-8000-" + strconv.Itoa(i) }
 func fill(t testing.TB, l *Ledger, from, to int) {
 	t.Helper()
 	for ; from < to; from += 512 {
-		var failed error
-		err := l.do(t.Context(), 0, func(b *batch) {
-			for i := from; i < min(from+512, to) && failed == nil; i++ {
-				failed = b.endNew(keyOf(i))
+		err := l.do(t.Context(), 0, func(b *batch) error {
+			for i := from; i < min(from+512, to); i++ {
+				if err := b.endNew(keyOf(i)); err != nil {
+					return err
+				}
 			}
+			return nil
 		})
-		if err != nil || failed != nil {
-			t.Fatal(err, failed)
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
 func (b *batch) endNew(key string) error {
 	entry := encodeEntry(ledger.Entry{Key: key, Targets: []string{"1d828f65-7a4d-42e8-996d-3b900ed59dc4"}})
-	c, err := b.claim(key, ledger.Fingerprint{}, entry, nil, time.Minute)
+	c, err := b.claim(key, ledger.Fingerprint{}, entry, time.Minute)
 	if err != nil {
 		return err
 	}
@@ -58,26 +61,29 @@ func fileSize(t testing.TB, path string) int64 {
 	return s.Size()
 }
 
-func kept(t testing.TB, l *Ledger) (outcomes, tables int) {
+func stored(t testing.TB, l *Ledger) (outcomes, keys int) {
 	t.Helper()
-	err := l.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketOutcomes).Cursor()
+	count := func(b *bbolt.Bucket) (n int) {
+		c := b.Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			outcomes++
+			n++
 		}
-		tables = tx.Bucket(bucketTables).Stats().KeyN
+		return n
+	}
+	err := l.db.View(func(tx *bbolt.Tx) error {
+		outcomes, keys = count(tx.Bucket(bucketOutcomes)), count(tx.Bucket(bucketIndex))
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return outcomes, tables
+	return outcomes, keys
 }
 
-// TestALongLife takes a ledger through two full segments and a bit, a restart, the end of
-// retention and another life of the same length.
+// TestALongLife takes a ledger through many commands, a restart, the end of retention and another
+// life of the same length.
 func TestALongLife(t *testing.T) {
-	const n = 2*segmentSize + 1000
+	const n = 50_000
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	synctest.Test(t, func(t *testing.T) {
 		l, err := Open(path, Options{NoSync: true})
@@ -88,17 +94,11 @@ func TestALongLife(t *testing.T) {
 		fill(t, l, 0, n)
 		check := func() {
 			t.Helper()
-			if _, tables := kept(t, l); tables != 2 || len(l.state.tail) != 1000 {
-				t.Errorf("%d tables and %d outcomes after them, want 2 and 1000", tables, len(l.state.tail))
-			}
-			for _, i := range []int{0, 1, segmentSize - 1, segmentSize, 2*segmentSize - 1, 2 * segmentSize, n - 1} {
+			before := commits(t, l)
+			for i := 0; i < n; i += 97 {
 				if c := claimKey(t, l, keyOf(i), ledger.Ended); !bytes.Equal(c.Outcome, someOutcome) {
 					t.Errorf("outcome %d is %q", i, c.Outcome)
 				}
-			}
-			before := commits(t, l)
-			for i := 0; i < n; i += 97 {
-				claimKey(t, l, keyOf(i), ledger.Ended)
 			}
 			if got := commits(t, l) - before; got != 0 {
 				t.Errorf("looking at ended keys took %d commits", got)
@@ -116,13 +116,12 @@ func TestALongLife(t *testing.T) {
 		size := fileSize(t, path)
 		time.Sleep(ledger.Retention)
 		fill(t, l, n, n+1) // one command, one small step of forgetting
-		if outcomes, _ := kept(t, l); outcomes != n+1-forgetStep-2 {
-			t.Errorf("a commit left %d outcomes, want %d less than %d", outcomes, forgetStep+2, n+1)
+		if outcomes, keys := stored(t, l); outcomes != n+1-forgetStep-2 || keys != outcomes {
+			t.Errorf("a commit left %d outcomes and %d keys, want %d less than %d", outcomes, keys, forgetStep+2, n+1)
 		}
 		fill(t, l, 0, n) // the same ids are new commands now
-		outcomes, tables := kept(t, l)
-		if outcomes != n+1 || tables != 2 {
-			t.Errorf("%d outcomes and %d tables are kept, want %d and 2", outcomes, tables, n+1)
+		if outcomes, keys := stored(t, l); outcomes != n+1 || keys != n+1 {
+			t.Errorf("%d outcomes and %d keys are stored, want %d", outcomes, keys, n+1)
 		}
 		claimKey(t, l, keyOf(0), ledger.Ended)
 		claimKey(t, l, keyOf(n), ledger.Ended)
@@ -132,30 +131,34 @@ func TestALongLife(t *testing.T) {
 	})
 }
 
-// A key of 64 bits of hash can collide; what is stored is compared, so nothing comes of it.
-func TestTablesGiveEveryCandidate(t *testing.T) {
-	sequences := map[string]uint64{}
-	for i := range segmentSize {
-		sequences[keyOf(i)] = 7*segmentSize + uint64(i) + 1
+// TestFormat1 opens a file of the format without an index: it had hash tables in a bucket of their own.
+func TestFormat1(t *testing.T) {
+	l, path := newLedger(t)
+	fill(t, l, 0, 1000)
+	active := claimKey(t, l, "active", ledger.Claimed).Token
+	if err := l.Release(t.Context(), ledger.Update{Token: active, Progress: ledger.Progress{Begun: true}}); err != nil {
+		t.Fatal(err)
 	}
-	table := newTable(7, sequences)
-	others := 0
-	for key, want := range sequences {
-		found := false
-		for sequence := range candidates(7, table, hashOf(key)) {
-			if sequence == want {
-				found = true
-			} else {
-				others++
-			}
-		}
-		if !found {
-			t.Fatalf("%s is not in the table", key)
-		}
+	err := l.db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("tables"))
+		return errors.Join(err, tx.DeleteBucket(bucketIndex), tx.Bucket(bucketMeta).Put(keyFormat, []byte("1")))
+	})
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
 	}
-	// A candidate too many costs one look at a record.
-	if others > segmentSize/1000 {
-		t.Errorf("%d false candidates for %d keys", others, segmentSize)
+	again, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	for i := range 1000 {
+		claimKey(t, again, keyOf(i), ledger.Ended)
+	}
+	if c := claimKey(t, again, "active", ledger.Claimed); !c.Resumed || !c.Progress.Begun {
+		t.Errorf("claim = %+v", c)
+	}
+	if !bytes.Equal(again.key, l.key) {
+		t.Error("the deployment's key is another")
 	}
 }
 

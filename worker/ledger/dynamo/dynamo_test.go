@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const table = "ledger"
 
-// box is DynamoDB in a box with an empty table.
-func box(t testing.TB, o awssim.Options) (*awssim.Sim, aws.Config) {
+// simulator is the DynamoDB simulator with an empty table.
+func simulated(t testing.TB, o awssim.Options) (*awssim.Sim, aws.Config) {
 	t.Helper()
 	sim := awssim.New(o)
 	t.Cleanup(func() {
@@ -47,28 +47,24 @@ func open(t testing.TB, cfg aws.Config, o dynamo.Options) *dynamo.Ledger {
 }
 
 func TestLedger(t *testing.T) {
-	for name, o := range map[string]dynamo.Options{"together": {}, "singly": {Singly: true}} {
-		t.Run(name, func(t *testing.T) {
-			ledgertest.Run(t, func(t *testing.T) ledgertest.Opened {
-				_, cfg := box(t, awssim.Options{})
-				return opened(t, cfg, o)
-			})
-		})
-	}
+	ledgertest.Run(t, func(t *testing.T) ledgertest.Opened {
+		_, cfg := simulated(t, awssim.Options{})
+		return opened(t, cfg)
+	})
 }
 
 // opened is a ledger over a table that is there, with all that it can do.
-func opened(t *testing.T, cfg aws.Config, o dynamo.Options) ledgertest.Opened {
+func opened(t *testing.T, cfg aws.Config) ledgertest.Opened {
 	w := &wire{HTTPClient: cfg.HTTPClient}
 	cfg.HTTPClient = w
-	again := func(t *testing.T) ledger.Ledger { return open(t, cfg, o) }
+	again := func(t *testing.T) ledger.Ledger { return open(t, cfg, dynamo.Options{}) }
 	return ledgertest.Opened{Ledger: again(t), Reopen: again, Second: again, LoseReplies: w.lose}
 }
 
 // wire is what lies between a ledger and DynamoDB. It counts requests by operation.
 type wire struct {
 	aws.HTTPClient
-	turn chan struct{} // where made, with room for one: the requests go one by one
+	turn chan struct{} // where made, with a buffer of one: the requests go one by one
 
 	mu     sync.Mutex
 	losing bool

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,8 +37,8 @@ func besideID(key, target string) string {
 
 // keyOf returns the key of the command that an index named.
 func keyOf(id string) string {
-	if n := len(besidePrefix) + besideHash + 1; id[:min(len(id), len(besidePrefix))] == besidePrefix && len(id) > n {
-		return id[n:]
+	if hashed, beside := strings.CutPrefix(id, besidePrefix); beside && len(hashed) > besideHash+1 {
+		return hashed[besideHash+1:]
 	}
 	return id
 }
@@ -53,7 +54,7 @@ func distinct(targets []string) []string {
 
 // index writes the items beside a command of several targets. Writing them twice is harmless.
 func (l *Ledger) index(ctx context.Context, key string, targets []string) error {
-	expires := number(seconds(l.now().Add(besideMargin + l.retention)))
+	expires := number(seconds(l.now().Add(besideMargin + ledger.Retention)))
 	for part := range slices.Chunk(targets, maxBatchWrite) {
 		left := make([]types.WriteRequest, len(part))
 		for i, t := range part {
@@ -86,17 +87,18 @@ func errUnprocessed() error {
 }
 
 // ByCampaign implements [ledger.Ledger]. It reads 16 shards of an index, which lags moments
-// behind, and then the commands themselves. No command is of the campaign "". Records that
-// cannot be read are left out, and make the last word an ErrUnreadable.
+// behind, and then the commands themselves. Records that cannot be read are left out, and make the
+// last word an ErrUnreadable.
 func (l *Ledger) ByCampaign(ctx context.Context, campaign string, yield func(ledger.Record) bool) error {
+	if campaign == "" {
+		return l.usable(ctx)
+	}
 	var values []string
 	for shard := range shards {
-		if campaign != "" {
-			values = append(values, campaignShard(campaign, shard))
-		}
+		values = append(values, campaignShard(campaign, shard))
 	}
-	err := l.lookup(ctx, "campaign", values, yield, func(e ledger.Entry) bool { return e.Campaign == campaign })
-	if err != nil {
+	f := finder{Ledger: l, yield: yield, match: func(e ledger.Entry) bool { return e.Campaign == campaign }}
+	if err := f.find(ctx, "campaign", values...); err != nil {
 		return fmt.Errorf("looking up campaign %q: %w", campaign, err)
 	}
 	return nil
@@ -104,35 +106,57 @@ func (l *Ledger) ByCampaign(ctx context.Context, campaign string, yield func(led
 
 // ByTarget implements [ledger.Ledger], like ByCampaign.
 func (l *Ledger) ByTarget(ctx context.Context, target string, yield func(ledger.Record) bool) error {
-	var values []string
-	if target != "" {
-		values = append(values, target)
+	if target == "" {
+		return l.usable(ctx)
 	}
-	err := l.lookup(ctx, "target", values, yield, func(e ledger.Entry) bool {
-		return slices.Contains(e.Targets, target)
-	})
-	if err != nil {
+	f := finder{Ledger: l, yield: yield, match: func(e ledger.Entry) bool { return slices.Contains(e.Targets, target) }}
+	if err := f.find(ctx, "target", target); err != nil {
 		return fmt.Errorf("looking up target %q: %w", target, err)
 	}
 	return nil
 }
 
-// lookup yields the commands that match among those that an index has under values.
-func (l *Ledger) lookup(ctx context.Context, name string, values []string,
-	yield func(ledger.Record) bool, match func(ledger.Entry) bool,
-) error {
-	if l.closed() {
-		return errClosed
+// Ended implements [ledger.Ledger], with one read for up to 100 keys. Keys that begin with a slash are
+// no commands'.
+func (l *Ledger) Ended(ctx context.Context, keys ...string) (found []ledger.Record, err error) {
+	f := finder{Ledger: l, match: func(ledger.Entry) bool { return true }, yield: func(r ledger.Record) bool {
+		if r.Ended {
+			found = append(found, r)
+		}
+		return true
+	}}
+	keys = slices.DeleteFunc(distinct(slices.Clone(keys)), func(key string) bool { return key == "" || key[0] == '/' })
+	err = l.usable(ctx)
+	for part := range slices.Chunk(keys, maxBatchGet) {
+		if err == nil {
+			err = f.yieldAll(ctx, part)
+		}
 	}
-	if err := ctx.Err(); err != nil {
+	if err = errors.Join(append(f.unreadable, err)...); err != nil {
+		return found, fmt.Errorf("looking up what has ended: %w", err)
+	}
+	return found, nil
+}
+
+// finder is one lookup.
+type finder struct {
+	*Ledger
+	match func(ledger.Entry) bool
+	yield func(ledger.Record) bool
+
+	stopped    bool    // yield wants no more
+	unreadable []error // of records that were left out
+}
+
+// find yields the commands that match among those that an index has under values.
+func (f *finder) find(ctx context.Context, index string, values ...string) error {
+	if err := f.usable(ctx); err != nil {
 		return err
 	}
-	var unreadable []error
 	known := map[string]bool{} // an item beside an earlier command of its key names it twice
 	for _, value := range values {
-		var from item
-		for {
-			keys, next, err := l.query(ctx, name, value, from)
+		for from := (item)(nil); ; {
+			keys, next, err := f.page(ctx, index, value, from)
 			if err != nil {
 				return err
 			}
@@ -142,13 +166,8 @@ func (l *Ledger) lookup(ctx context.Context, name string, values []string,
 				return twice
 			})
 			for part := range slices.Chunk(keys, maxBatchGet) {
-				goOn, err := l.yieldAll(ctx, part, match, yield)
-				if err != nil && !errors.Is(err, ledger.ErrUnreadable) {
-					return err
-				}
-				unreadable = append(unreadable, err)
-				if !goOn {
-					return errors.Join(unreadable...)
+				if err := f.yieldAll(ctx, part); err != nil || f.stopped {
+					return errors.Join(append(f.unreadable, err)...)
 				}
 			}
 			if from = next; len(from) == 0 {
@@ -156,42 +175,62 @@ func (l *Ledger) lookup(ctx context.Context, name string, values []string,
 			}
 		}
 	}
-	return errors.Join(unreadable...)
+	return errors.Join(f.unreadable...)
 }
 
-// query reads one page of an index.
-func (l *Ledger) query(ctx context.Context, name, value string, from item) (keys []string, next item, err error) {
+// page reads one page of an index.
+func (l *Ledger) page(ctx context.Context, index, value string, from item) (keys []string, next item, err error) {
+	var out *dynamodb.QueryOutput
 	err = l.read(ctx, func(ctx context.Context) error {
-		out, err := l.client.Query(ctx, &dynamodb.QueryInput{
-			TableName: &l.table, IndexName: &name, ExclusiveStartKey: from,
-			KeyConditionExpression:    aws.String(name + " = :value"),
+		out, err = l.client.Query(ctx, &dynamodb.QueryInput{
+			TableName: &l.table, IndexName: &index, ExclusiveStartKey: from,
+			KeyConditionExpression:    aws.String(index + " = :value"),
 			ExpressionAttributeValues: item{":value": text(value)},
 		})
-		if err != nil {
-			return err
-		}
-		keys, next = make([]string, 0, len(out.Items)), out.LastEvaluatedKey
-		for _, i := range out.Items {
-			if id, ok := i["id"].(*types.AttributeValueMemberS); ok {
-				keys = append(keys, keyOf(id.Value))
-			}
-		}
-		return nil
+		return err
 	})
-	return keys, next, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range out.Items {
+		keys = append(keys, keyOf((&reader{item: i}).text("id")))
+	}
+	return keys, out.LastEvaluatedKey, nil
 }
 
-// yieldAll reads commands and yields those that match. It says whether to go on.
-func (l *Ledger) yieldAll(ctx context.Context, keys []string, match func(ledger.Entry) bool,
-	yield func(ledger.Record) bool,
-) (goOn bool, err error) {
-	ids := make([]item, len(keys))
-	for i, key := range keys {
-		ids[i] = item{"id": text(key)}
+// yieldAll reads commands and yields those that match.
+func (f *finder) yieldAll(ctx context.Context, keys []string) error {
+	found, err := f.getItems(ctx, keys)
+	if err != nil {
+		return err
 	}
-	yes := true
-	left := map[string]types.KeysAndAttributes{l.table: {Keys: ids, ConsistentRead: &yes}}
-	var found []item
+	for _, i := range found {
+		r, err := decode(i)
+		if err != nil {
+			f.unreadable = append(f.unreadable, err)
+			continue
+		}
+		if r.forgotten(f.now()) || !f.match(r.entry) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f.yield(ledger.Record{Entry: r.entry, Ended: r.stage == ended, Progress: r.progress, Outcome: r.outcome}) {
+			f.stopped = true
+			return nil
+		}
+	}
+	return nil
+}
+
+// getItems reads up to maxBatchGet items. Those that are not there are left out.
+func (l *Ledger) getItems(ctx context.Context, ids []string) (found []item, err error) {
+	keys := make([]item, len(ids))
+	for i, id := range ids {
+		keys[i] = item{"id": text(id)}
+	}
+	left := map[string]types.KeysAndAttributes{l.table: {Keys: keys, ConsistentRead: aws.Bool(true)}}
 	err = l.read(ctx, func(ctx context.Context) error {
 		for len(left[l.table].Keys) > 0 {
 			out, err := l.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: left})
@@ -206,25 +245,5 @@ func (l *Ledger) yieldAll(ctx context.Context, keys []string, match func(ledger.
 		}
 		return nil
 	})
-	if err != nil {
-		return false, err
-	}
-	var unreadable []error
-	for _, i := range found {
-		r, err := decode(i)
-		if err != nil {
-			unreadable = append(unreadable, err)
-			continue
-		}
-		if r.forgotten(l.now()) || !match(r.entry) {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		if !yield(ledger.Record{Entry: r.entry, Ended: r.stage == ended, Progress: r.progress, Outcome: r.outcome}) {
-			return false, errors.Join(unreadable...)
-		}
-	}
-	return true, errors.Join(unreadable...)
+	return found, err
 }

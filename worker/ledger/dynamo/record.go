@@ -14,7 +14,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/worker/ledger"
 )
@@ -63,10 +62,17 @@ func encodeEntry(e ledger.Entry) item {
 		return i
 	}
 	all := make([]types.AttributeValue, len(e.Targets))
+	size := 0
 	for n, t := range e.Targets {
 		all[n] = text(t)
+		size += len(t)
 	}
 	i["targets"] = &types.AttributeValueMemberL{Value: all}
+	if size > plainTargets {
+		if b, err := json.Marshal(e.Targets); err == nil { // they are UTF-8, or DynamoDB takes neither
+			i["targets"] = octets(pack(b))
+		}
+	}
 	if only := distinct(e.Targets); len(only) == 1 {
 		i["target"] = text(only[0])
 	}
@@ -96,21 +102,16 @@ func decode(i item) (*record, error) {
 	if n := copy(rec.entry.Fingerprint[:], r.bytes("fingerprint")); n != len(rec.entry.Fingerprint) {
 		r.fail("fingerprint", errSize)
 	}
-	if c := r.optionalText("campaign"); c != "" {
-		at := strings.LastIndexByte(c, '/')
-		rec.entry.Campaign = c[:max(at, 0)]
+	if i["campaign"] != nil {
+		c := r.text("campaign")
+		rec.entry.Campaign = c[:max(strings.LastIndexByte(c, '/'), 0)]
 	}
 	rec.entry.Targets = r.targets()
-	rec.number, rec.stamp, rec.stage = r.uint("claim"), r.text("stamp"), stage(r.text("stage"))
+	rec.number, rec.stamp, rec.stage = uint64(r.int("claim")), r.text("stamp"), stage(r.text("stage"))
 	switch rec.stage {
 	case claimed, released:
 		rec.lease = time.Unix(0, r.int("lease"))
-		if raw, ok := i["progress"]; ok && r.err == nil {
-			var err error
-			if rec.progress, err = decodeProgress(raw); err != nil {
-				r.fail("progress", err)
-			}
-		}
+		rec.progress = r.progress()
 	case ended:
 		rec.outcome = r.bytes("outcome")
 		rec.expires = time.Unix(r.int("expires"), 0)
@@ -140,101 +141,110 @@ func (r *reader) fail(name string, err error) {
 	}
 }
 
-func (r *reader) text(name string) string {
-	v, ok := r.item[name].(*types.AttributeValueMemberS)
-	if !ok {
+// required returns an attribute of a type, which must be there.
+func required[T types.AttributeValue](r *reader, name string) (v T, ok bool) {
+	if v, ok = r.item[name].(T); !ok {
 		r.fail(name, errType)
-		return ""
 	}
-	return v.Value
+	return v, ok
 }
 
-func (r *reader) optionalText(name string) string {
-	if _, ok := r.item[name]; !ok {
-		return ""
+func (r *reader) text(name string) string {
+	if v, ok := required[*types.AttributeValueMemberS](r, name); ok {
+		return v.Value
 	}
-	return r.text(name)
+	return ""
 }
 
 func (r *reader) bytes(name string) []byte {
-	v, ok := r.item[name].(*types.AttributeValueMemberB)
-	if !ok {
-		r.fail(name, errType)
-		return nil
+	if v, ok := required[*types.AttributeValueMemberB](r, name); ok {
+		return v.Value
 	}
-	return v.Value
+	return nil
 }
 
 func (r *reader) number(name string) string {
-	v, ok := r.item[name].(*types.AttributeValueMemberN)
-	if !ok {
-		r.fail(name, errType)
-		return ""
+	if v, ok := required[*types.AttributeValueMemberN](r, name); ok {
+		return v.Value
 	}
-	return v.Value
+	return ""
 }
 
-func (r *reader) uint(name string) uint64 {
-	n, err := strconv.ParseUint(r.number(name), 10, 64)
+// int returns a number from 0 to the greatest int64.
+func (r *reader) int(name string) int64 {
+	n, err := strconv.ParseUint(r.number(name), 10, 63)
 	if err != nil {
 		r.fail(name, err)
-	}
-	return n
-}
-
-func (r *reader) int(name string) int64 {
-	n := r.uint(name)
-	if n > math.MaxInt64 {
-		r.fail(name, errSize)
 	}
 	return int64(n)
 }
 
-func (r *reader) targets() []string {
-	raw, ok := r.item["targets"]
-	if !ok {
-		return nil
-	}
-	list, ok := raw.(*types.AttributeValueMemberL)
-	if !ok {
-		r.fail("targets", errType)
-		return nil
-	}
-	all := make([]string, len(list.Value))
-	for i, v := range list.Value {
-		s, ok := v.(*types.AttributeValueMemberS)
-		if !ok {
-			r.fail("targets", errType)
-			return nil
+func (r *reader) targets() (all []string) {
+	switch v := r.item["targets"].(type) {
+	case nil:
+	case *types.AttributeValueMemberB:
+		b, err := unpack(v.Value)
+		if err == nil {
+			err = json.Unmarshal(b, &all)
 		}
-		all[i] = s.Value
+		if err != nil {
+			r.fail("targets", err)
+		}
+	case *types.AttributeValueMemberL:
+		all = make([]string, len(v.Value))
+		for i, element := range v.Value {
+			s, ok := element.(*types.AttributeValueMemberS)
+			if !ok {
+				r.fail("targets", errType)
+				return nil
+			}
+			all[i] = s.Value
+		}
+	default:
+		r.fail("targets", errType)
 	}
 	return all
+}
+
+func (r *reader) progress() (p ledger.Progress) {
+	if r.item["progress"] == nil {
+		return p
+	}
+	b := r.bytes("progress")
+	if r.err != nil {
+		return p
+	}
+	p, err := decodeProgress(b)
+	if err != nil {
+		r.fail("progress", err)
+	}
+	return p
 }
 
 const (
 	// plainProgress is how long progress may be before gzip: a command with one target is far
 	// below it, and is spared the work.
 	plainProgress = 16 << 10
-	// mostProgress leaves room for the entry of a command of 256 targets (64 KiB with EMR's
-	// longest step ids) in an item of DynamoDB's 400 KB.
-	mostProgress = 300 << 10
+	// plainTargets is how long a command's targets may be together before gzip. A command of 256 KiB
+	// of EMR's longest step ids, of any characters, is then less than 180 KiB.
+	plainTargets = 64 << 10
+	// mostProgress leaves space for that in an item of DynamoDB's 400 KiB, as an outcome of 200 KiB does.
+	mostProgress = 200 << 10
 	// mostUnpacked bounds what is made of a record that claims to hold much more than was
 	// ever written.
 	mostUnpacked = 16 << 20
 )
 
-// encodeProgress writes progress as JSON, with gzip where it is long. Bytes that are not UTF-8
-// (in AWS's words, say) become U+FFFD: what AWS says must not keep progress from being stored. For
-// the same reason AWS's words are cut where nothing else makes it fit.
+// encodeProgress makes progress fit an item: with gzip where it is long, and with AWS's words cut
+// where nothing else helps, for what AWS says must not keep progress from being stored.
 func encodeProgress(p ledger.Progress) ([]byte, error) {
-	for most := math.MaxInt; ; most /= 2 {
+	for most := math.MaxInt; ; most = min(most/2, 1<<10) {
 		if most < math.MaxInt {
 			p = cutMessages(p, most)
 		}
-		b, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true), json.Deterministic(true))
+		b, err := ledger.EncodeProgress(p)
 		if err != nil {
-			return nil, fmt.Errorf("encoding progress: %w", err)
+			return nil, err
 		}
 		if len(b) > plainProgress {
 			b = pack(b)
@@ -243,9 +253,8 @@ func encodeProgress(p ledger.Progress) ([]byte, error) {
 			return b, nil
 		}
 		if most == 0 {
-			return nil, fmt.Errorf("encoding progress: %d bytes do not fit an item, even without AWS's messages", len(b))
+			return nil, fmt.Errorf("%w: %d bytes of progress do not fit an item, even without AWS's messages", ledger.ErrRejected, len(b))
 		}
-		most = min(most, 2<<10)
 	}
 }
 
@@ -257,6 +266,7 @@ func cutMessages(p ledger.Progress, most int) ledger.Progress {
 		cut[id] = t
 	}
 	p.Targets = cut
+	p.Attempts.FirstError, p.Attempts.LastError = clip(p.Attempts.FirstError, most), clip(p.Attempts.LastError, most)
 	return p
 }
 
@@ -275,31 +285,28 @@ func pack(b []byte) []byte {
 	return packed.Bytes()
 }
 
-func decodeProgress(raw types.AttributeValue) (ledger.Progress, error) {
-	v, ok := raw.(*types.AttributeValueMemberB)
-	if !ok {
-		return ledger.Progress{}, errType
+func unpack(b []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err == nil {
+		b, err = io.ReadAll(io.LimitReader(z, mostUnpacked))
 	}
-	b := v.Value
-	if len(b) > 0 && b[0] != '{' {
-		z, err := gzip.NewReader(bytes.NewReader(b))
-		if err != nil {
-			return ledger.Progress{}, fmt.Errorf("unpacking: %w", err)
-		}
-		if b, err = io.ReadAll(io.LimitReader(z, mostUnpacked)); err != nil {
-			return ledger.Progress{}, fmt.Errorf("unpacking: %w", err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("unpacking: %w", err)
 	}
-	var p ledger.Progress
-	// Unknown members are refused, so that an older worker says so rather than forget what a
-	// newer one stored.
-	if err := json.Unmarshal(b, &p, json.RejectUnknownMembers(true)); err != nil {
-		return ledger.Progress{}, fmt.Errorf("decoding: %w", err)
-	}
-	return p, nil
+	return b, nil
 }
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func decodeProgress(b []byte) (ledger.Progress, error) {
+	if len(b) > 0 && b[0] != '{' {
+		var err error
+		if b, err = unpack(b); err != nil {
+			return ledger.Progress{}, err
+		}
+	}
+	return ledger.DecodeProgress(b)
+}
+
+func text[S ~string](s S) types.AttributeValue { return &types.AttributeValueMemberS{Value: string(s)} }
 
 func number[N int64 | uint64](n N) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}

@@ -59,7 +59,7 @@ func TestProgressFits(t *testing.T) {
 			if err != nil || len(b) > mostProgress {
 				t.Fatalf("%d bytes, %v", len(b), err)
 			}
-			got, err := decodeProgress(octets(b))
+			got, err := decodeProgress(b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func whole() map[stage]item {
 	all := map[stage]item{}
 	for _, s := range []stage{claimed, released, ended} {
 		i := item{
-			"claim": number(uint64(7)), "stamp": text("00ff.aa"), "stage": text(string(s)),
+			"claim": number(uint64(7)), "stamp": text("00ff.aa"), "stage": text(s),
 			"lease": number(int64(9)), "progress": octets([]byte(`{"begun":true}`)),
 			"outcome": octets([]byte("done")), "expires": number(int64(10)),
 		}
@@ -191,7 +191,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		p, err := decodeProgress(octets(again))
+		p, err := decodeProgress(again)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,17 +16,17 @@ import (
 
 const lease = time.Minute
 
-// bubble runs a test in virtual time on a ledger over a box whose requests take 5 ms, and some
+// bubble runs a test in virtual time on a ledger over a simulator whose requests take 5 ms, and some
 // a little longer: were they all to end at one instant, nothing would be in the way of the next.
-func bubble(t *testing.T, o dynamo.Options, test func(t *testing.T, l *dynamo.Ledger, w *wire)) {
+func bubble(t *testing.T, test func(t *testing.T, l *dynamo.Ledger, w *wire)) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg := box(t, awssim.Options{
+		_, cfg := simulated(t, awssim.Options{
 			Latency: 5 * time.Millisecond,
 			Faults:  awssim.Faults{"dynamodb:TransactWriteItems": {Late: 0.7, LateBy: 1700 * time.Microsecond}},
 		})
 		w := &wire{HTTPClient: cfg.HTTPClient}
 		cfg.HTTPClient = w
-		l := open(t, cfg, o)
+		l := open(t, cfg, dynamo.Options{})
 		w.counts = nil
 		test(t, l, w)
 		if err := l.Close(); err != nil {
@@ -66,7 +66,7 @@ func begun(tokens []ledger.Token) []ledger.Update {
 }
 
 func TestRequestsOfOneCall(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		claim := func(e ledger.Entry) ledger.Token {
 			c, err := l.Claim(t.Context(), e, lease)
 			if err != nil {
@@ -113,33 +113,26 @@ func TestRequestsOfOneCall(t *testing.T) {
 
 // The measure of grouping: 3 writes a command, 100 to a request.
 func TestRequestsUnderLoad(t *testing.T) {
-	for name, row := range map[string]struct {
-		o     dynamo.Options
-		each  int // commands of each of 500 callers
-		want  int // requests per 1,000 commands
-		edges int // requests that may go part-filled while the load begins and ends
-	}{
-		"together": {dynamo.Options{}, 4, 30, 8}, "singly": {dynamo.Options{Singly: true}, 1, 3000, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, row.o, func(t *testing.T, l *dynamo.Ledger, w *wire) {
-				const callers = 500
-				var wg sync.WaitGroup
-				for i := range callers {
-					wg.Go(func() {
-						for n := range row.each {
-							wholeWay(t, l, entry(i*row.each+n))
-						}
-					})
-				}
-				wg.Wait()
-				least := row.want * callers * row.each / 1000
-				if got := w.total(); got < least || got > least+row.edges {
-					t.Errorf("%d requests for %d commands (%v), want %d and at most %d for the edges", got, callers*row.each, w.counts, least, row.edges)
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+		const (
+			callers = 500
+			each    = 4 // commands of each
+			least   = 3 * callers * each / 100
+			edges   = 8 // requests that may go part-filled while the load begins and ends
+		)
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				for n := range each {
+					wholeWay(t, l, entry(i*each+n))
 				}
 			})
-		})
-	}
+		}
+		wg.Wait()
+		if got := w.total(); got < least || got > least+edges {
+			t.Errorf("%d requests for %d commands (%v), want %d and at most %d for the edges", got, callers*each, w.counts, least, edges)
+		}
+	})
 }
 
 func wholeWay(t testing.TB, l ledger.Ledger, e ledger.Entry) {
@@ -158,7 +151,7 @@ func wholeWay(t testing.TB, l ledger.Ledger, e ledger.Entry) {
 var outcome = []byte(strings.Repeat("o", 1200))
 
 func TestRefusedItemsCostTheOthersOneMoreRequest(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		tokens := claimAll(t, l, 101)
 		before := w.count("TransactWriteItems")
 		for i := 5; i < 100; i += 10 {
@@ -185,22 +178,73 @@ func TestRefusedItemsCostTheOthersOneMoreRequest(t *testing.T) {
 	})
 }
 
+// DynamoDB refuses a request as a whole for one write, says of one that it is at fault, or says that of
+// any one where all together are too large: what stands alone is judged.
 func TestAWriteThatBreaksARuleHarmsNoOther(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
-		var wg sync.WaitGroup
-		for i := range 60 {
-			wg.Go(func() {
-				e := entry(i)
-				if i == 30 {
-					e.Key = strings.Repeat("k", 2049) // DynamoDB: 2048 bytes at most
+	blamed := func(operation string, items int) (code, more string) {
+		if operation != "TransactWriteItems" {
+			return "", ""
+		}
+		all := `{"Code":"ValidationError","Message":"m"}` + strings.Repeat(`,{"Code":"None"}`, items-1)
+		return "TransactionCanceledException", `,"CancellationReasons":[` + all + `]`
+	}
+	long := strings.Repeat("k", 2049) // DynamoDB: 2048 bytes at most
+	for name, row := range map[string]struct {
+		worsen func(*ledger.Entry)
+		answer func(string, int) (string, string)
+	}{
+		"its key":                {worsen: func(e *ledger.Entry) { e.Key = long }},
+		"its campaign":           {worsen: func(e *ledger.Entry) { e.Campaign = long }},
+		"its target":             {worsen: func(e *ledger.Entry) { e.Targets = []string{long} }},
+		"one of its targets":     {worsen: func(e *ledger.Entry) { e.Targets = []string{"t", long} }},
+		"none, and all together": {answer: blamed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+				w.set(row.answer)
+				began := time.Now()
+				var wg sync.WaitGroup
+				for i := range 60 {
+					wg.Go(func() {
+						e, isBad := entry(i), i%10 == 0 && row.worsen != nil
+						if isBad {
+							row.worsen(&e)
+							e.Key = fmt.Sprint(e.Key, i)
+						}
+						c, err := l.Claim(t.Context(), e, lease)
+						if errors.Is(err, ledger.ErrRejected) != isBad || !isBad && (err != nil || c.State != ledger.Claimed) {
+							t.Errorf("claim %d: %+v, %v", i, c, err)
+						}
+					})
 				}
-				c, err := l.Claim(t.Context(), e, lease)
-				if bad := i == 30; (err != nil) != bad || !bad && c.State != ledger.Claimed {
-					t.Errorf("claim %d: %+v, %v", i, c, err)
+				wg.Wait()
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("it took %s", took)
 				}
 			})
+		})
+	}
+}
+
+// A table that refuses answers: refusals in a row slow nobody down.
+func TestRefusalsAreAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
+		claimAll(t, l, 50)
+		began := time.Now()
+		for range 20 {
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() {
+					if c, err := l.Claim(t.Context(), entry(i), lease); err != nil || c.State != ledger.Held {
+						t.Errorf("claim %d: %+v, %v", i, c, err)
+					}
+				})
+			}
+			wg.Wait()
 		}
-		wg.Wait()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("20 rounds of one request each took %s", took)
+		}
 	})
 }
 
@@ -231,14 +275,14 @@ func TestTrouble(t *testing.T) {
 		"and so does a throttled table in it":       {reasons("ProvisionedThroughputExceeded"), 20 * time.Second, 0, ""},
 		"a conflict is waited for":                  {reasons("TransactionConflict"), 100 * time.Millisecond, 0, ""},
 		"so is one with a write sent alone":         {plain("TransactionConflictException"), time.Second, time.Second, ""},
-		"a short outage is not told":                {plain("InternalServerError"), 2 * time.Second, 2 * time.Second, ""},
+		"a short outage is not reported":            {plain("InternalServerError"), 2 * time.Second, 2 * time.Second, ""},
 		"a longer one is":                           {plain("InternalServerError"), time.Minute, 3 * time.Second, "InternalServerError"},
-		"throttling without end is told":            {plain("ThrottlingException"), time.Hour, 30 * time.Second, "ThrottlingException"},
-		"a want of permission is told at once":      {plain("AccessDeniedException"), time.Hour, 0, "AccessDeniedException"},
+		"throttling without end is reported":        {plain("ThrottlingException"), time.Hour, 30 * time.Second, "ThrottlingException"},
+		"a want of permission is reported at once":  {plain("AccessDeniedException"), time.Hour, 0, "AccessDeniedException"},
 		"a cancellation for no reason is an outage": {reasons("None"), time.Second, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+			bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 				tokens := claimAll(t, l, 130)
 				start := time.Now()
 				w.set(func(operation string, items int) (string, string) {
@@ -262,7 +306,7 @@ func TestTrouble(t *testing.T) {
 
 // A table may be too small for what a full transaction takes at once.
 func TestTransactionsShrinkToWhatATableTakes(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		tokens := claimAll(t, l, 102)
 		w.set(func(_ string, items int) (string, string) {
 			if items > 7 {
@@ -279,7 +323,7 @@ func TestTransactionsShrinkToWhatATableTakes(t *testing.T) {
 }
 
 func TestClosingEndsWhatIsRepeated(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		w.set(func(string, int) (string, string) { return "ThrottlingException", "" })
 		failed := make(chan error, 1)
 		go func() {
@@ -299,7 +343,7 @@ func TestClosingEndsWhatIsRepeated(t *testing.T) {
 
 // A lost reply costs a second attempt, which finds what the first one did.
 func TestRepliesLostForAMoment(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		moment := func() {
 			w.lose(true)
 			time.AfterFunc(time.Second, func() { w.lose(false) })

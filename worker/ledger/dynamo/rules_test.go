@@ -26,7 +26,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	for name, skew := range map[string]time.Duration{"ahead": 5 * time.Minute, "behind": -5 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, cfg := box(t, awssim.Options{})
+				_, cfg := simulated(t, awssim.Options{})
 				right := open(t, cfg, dynamo.Options{})
 				wrong := open(t, cfg, dynamo.Options{Now: func() time.Time { return time.Now().Add(skew) }})
 				defer right.Close()
@@ -69,7 +69,7 @@ func TestClocksThatDiffer(t *testing.T) {
 
 // A request that was given up for lost may still reach DynamoDB, after later ones.
 func TestALateRequestChangesNothing(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, w *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, w *wire) {
 		token := claimAll(t, l, 1)[0]
 		w.keep = true
 		store := func(calls int) {
@@ -105,7 +105,7 @@ func TestALateRequestChangesNothing(t *testing.T) {
 
 // The largest commands fit, from the first claim to the end.
 func TestTheLargestCommand(t *testing.T) {
-	bubble(t, dynamo.Options{}, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
 		e := ledger.Entry{Key: strings.Repeat("k", 128), Campaign: strings.Repeat("c", 128)}
 		p := ledger.Progress{Begun: true, Targets: map[string]ledger.TargetProgress{}}
 		for i := range 256 {
@@ -137,10 +137,10 @@ func TestTheLargestCommand(t *testing.T) {
 	})
 }
 
-// What cannot be read is told for its own key, and harms nothing beside it.
+// What cannot be read is reported for its own key, and harms nothing beside it.
 func TestUnreadableRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg := box(t, awssim.Options{Latency: time.Millisecond})
+		_, cfg := simulated(t, awssim.Options{Latency: time.Millisecond})
 		l := open(t, cfg, dynamo.Options{})
 		defer l.Close()
 		tokens := claimAll(t, l, 40)
@@ -181,8 +181,8 @@ func TestUnreadableRecords(t *testing.T) {
 // never names a later claim.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim, cfg := box(t, awssim.Options{})
-		l := open(t, cfg, dynamo.Options{Retention: 24 * time.Hour})
+		sim, cfg := simulated(t, awssim.Options{})
+		l := open(t, cfg, dynamo.Options{})
 		defer l.Close()
 		several := entry(2)
 		several.Targets = []string{"t", "u", "v"}
@@ -213,7 +213,7 @@ func TestExpiry(t *testing.T) {
 				t.Errorf("%v after %v: %v, want %v", time.Now(), after, ids, want)
 			}
 		}
-		left(24*time.Hour-time.Second, "/target/", "/target/", "/target/", "key 0", "key 1", "key 2")
+		left(ledger.Retention-time.Second, "/target/", "/target/", "/target/", "key 0", "key 1", "key 2")
 		left(2*time.Second, "/target/", "/target/", "/target/", "key 0")
 		again, err := l.Claim(t.Context(), entry(1), lease)
 		if err != nil || again.Resumed || again.Token.Number <= tokens[1].Number {
@@ -228,7 +228,7 @@ func TestExpiry(t *testing.T) {
 
 // The items beside a command of several targets outlive it, and may meet a new one of its key.
 func TestAKeyComesBackWithOneTarget(t *testing.T) {
-	bubble(t, dynamo.Options{Retention: time.Hour}, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
+	bubble(t, func(t *testing.T, l *dynamo.Ledger, _ *wire) {
 		e := entry(1)
 		e.Targets = append(e.Targets, "another")
 		for range 2 {
@@ -244,14 +244,14 @@ func TestAKeyComesBackWithOneTarget(t *testing.T) {
 				t.Errorf("by target: %d, %v", found, err)
 			}
 			e.Targets = e.Targets[:1]
-			time.Sleep(2 * time.Hour)
+			time.Sleep(ledger.Retention + time.Hour)
 		}
 	})
 }
 
 func TestOpenRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, cfg := box(t, awssim.Options{})
+		_, cfg := simulated(t, awssim.Options{})
 		client := dynamodb.NewFromConfig(cfg)
 		made := func(name, key string, indexes ...string) string {
 			in := &dynamodb.CreateTableInput{

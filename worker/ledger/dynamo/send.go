@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/rescindhq/rescind/handlers"
+	"github.com/rescindhq/rescind/worker/breaker"
+	"github.com/rescindhq/rescind/worker/chance"
+	"github.com/rescindhq/rescind/worker/ledger"
 )
 
 const (
@@ -40,7 +47,7 @@ const (
 	stored fate = iota + 1
 	// refused: its condition does not hold.
 	refused
-	// failed: DynamoDB refused it for good.
+	// failed: the record can never be stored (ErrRejected), or DynamoDB refuses the caller.
 	failed
 	// untouched: another write of its transaction was refused; it goes again.
 	untouched
@@ -50,7 +57,7 @@ const (
 	throttled
 	// broken: no answer, or that the service is in trouble.
 	broken
-	// tooMuch: the transaction as a whole breaks a rule, or one of its writes does.
+	// tooMuch: the transaction as a whole breaks a rule, or one of its writes does; alone it failed.
 	tooMuch
 )
 
@@ -58,56 +65,47 @@ const (
 type said struct {
 	fate fate
 	old  item  // refused
-	err  error // of the last five
+	err  error // nil where it was stored
 }
 
 // send answers every write: it repeats what may be repeated and parts what was refused from
 // what only stood beside it. One request follows the other.
 func (l *Ledger) send(writes []*write, b *backoff) {
-	var later []*write // they met another's transaction: what did not need not wait for them
-	for len(writes)+len(later) > 0 {
+	for len(writes) > 0 {
 		var worst said
-		if len(writes) == 0 {
-			writes, later = later, nil
-		}
-		writes, later, worst = l.try(writes, later, b)
-		switch {
-		case worst.fate == 0, worst.fate == conflicted && len(writes) > 0:
+		writes, worst = l.try(writes, b)
+		if worst.fate == untouched || len(writes) == 0 {
 			continue
-		case worst.fate != tooMuch && !b.wait(context.Background(), worst.fate, l.closing):
-			for _, w := range append(writes, later...) {
+		}
+		if worst.fate != tooMuch && !b.wait(context.Background(), worst.fate, l.closing.Done()) {
+			for _, w := range writes {
 				l.answer(w, answer{err: worst.err})
 			}
 			return
 		}
-		if half := len(writes) / 2; half > 0 && (worst.fate == throttled || worst.fate == tooMuch) {
+		if half := len(writes) / 2; worst.fate != broken {
 			l.send(writes[:half], b)
 			writes = writes[half:]
 		}
 	}
 }
 
-// try makes one request and answers the writes that it settled. It returns those that go again,
-// later with those that met another's transaction, and the worst that was said.
-func (l *Ledger) try(writes, later []*write, b *backoff) (again, _ []*write, worst said) {
+// try makes one request and answers the writes that it settled. It returns those that go again, and
+// the worst that was said of them.
+func (l *Ledger) try(writes []*write, b *backoff) (again []*write, worst said) {
 	for i, s := range l.attempt(writes) {
 		switch s.fate {
 		case stored, refused, failed:
 			b.restart()
 			l.answer(writes[i], conclude(writes[i], s))
-			continue
-		case untouched:
+		case untouched, conflicted, throttled, broken, tooMuch:
 			again = append(again, writes[i])
-		case conflicted:
-			later = append(later, writes[i])
-		case throttled, broken, tooMuch:
-			again = append(again, writes[i])
-		}
-		if s.fate > worst.fate && s.fate != untouched {
-			worst = s
+			if s.fate > worst.fate {
+				worst = s
+			}
 		}
 	}
-	return again, later, worst
+	return again, worst
 }
 
 // conclude makes an answer of the last word on a write.
@@ -129,110 +127,117 @@ func conclude(w *write, s said) answer {
 
 // attempt makes one request and says what it made of each write, in order.
 func (l *Ledger) attempt(writes []*write) []said {
-	ctx, cancel := context.WithTimeout(context.Background(), attemptBound)
-	defer cancel()
-	actions := make([]action, len(writes))
+	parts := make([]types.TransactWriteItem, len(writes))
 	now := l.now()
 	for i, w := range writes {
 		if w.stamp == "" {
 			w.stamp = l.stamp()
 		}
-		actions[i] = w.build(w.stamp, now)
+		parts[i] = w.build(w.stamp, now)
 	}
-	var err error
-	if len(writes) == 1 {
-		err = l.alone(ctx, writes[0].key, actions[0])
-	} else {
-		err = l.together(ctx, writes, actions)
-	}
-	all := make([]said, len(writes))
+	err := l.inTurn(context.Background(), func(ctx context.Context) error { return l.request(ctx, parts) })
 	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
-		return reasons(all, cancelled)
+		if all := reasons(cancelled, len(writes)); all != nil {
+			return all
+		}
+		err = fmt.Errorf("cancelled for no reason: %w", cancelled)
+		return slices.Repeat([]said{{fate: broken, err: err}}, len(writes))
 	}
 	s := judge(err)
 	if s.fate == tooMuch && len(writes) == 1 {
 		s.fate = failed
 	}
-	for i := range all {
-		all[i] = s
-	}
-	return all
+	return slices.Repeat([]said{s}, len(writes))
 }
 
-func (l *Ledger) alone(ctx context.Context, key string, a action) error {
-	var err error
-	if a.put != nil {
+// nothingMost is how many requests in a row may get nothing before they go one at a time.
+const nothingMost = 5
+
+// inTurn makes one request when it is its turn: while the table gives nothing, one goes at a time,
+// whoever waits. One whose turn does not come within attemptBound fails as the last one did.
+func (l *Ledger) inTurn(ctx context.Context, do func(context.Context) error) error {
+	waiting, cancel := context.WithTimeout(ctx, attemptBound)
+	defer cancel()
+	defer context.AfterFunc(l.closing, cancel)()
+	pass, ok := l.turn.Enter(waiting)
+	if !ok {
+		if why := l.turn.Why(); why != nil {
+			return why
+		}
+		return waiting.Err()
+	}
+	attempt, cancelAttempt := context.WithTimeout(ctx, attemptBound)
+	defer cancelAttempt()
+	err := do(attempt)
+	switch s := judge(err); {
+	case ctx.Err() != nil:
+		l.turn.Leave(pass, breaker.Unknown, nil) // it may be the caller that would not wait
+	case s.fate == broken || s.fate == failed:
+		l.turn.Leave(pass, breaker.Failed, err)
+	default:
+		l.turn.Leave(pass, breaker.Succeeded, nil)
+	}
+	return err
+}
+
+// request makes one request of several writes, or of one, which costs half as much alone.
+func (l *Ledger) request(ctx context.Context, parts []types.TransactWriteItem) (err error) {
+	switch p, u := parts[0].Put, parts[0].Update; {
+	case len(parts) > 1:
+		_, err = l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: parts})
+	case p != nil:
 		_, err = l.client.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: &l.table, Item: a.put,
-			ConditionExpression: &a.condition, ExpressionAttributeValues: a.values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			TableName: p.TableName, Item: p.Item,
+			ConditionExpression: p.ConditionExpression, ExpressionAttributeValues: p.ExpressionAttributeValues,
+			ReturnValuesOnConditionCheckFailure: p.ReturnValuesOnConditionCheckFailure,
 		})
-	} else {
+	default:
 		_, err = l.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &l.table, Key: item{"id": text(key)}, UpdateExpression: &a.update,
-			ConditionExpression: &a.condition, ExpressionAttributeValues: a.values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
+			ConditionExpression: u.ConditionExpression, ExpressionAttributeValues: u.ExpressionAttributeValues,
+			ReturnValuesOnConditionCheckFailure: u.ReturnValuesOnConditionCheckFailure,
 		})
 	}
 	return err
 }
 
-func (l *Ledger) together(ctx context.Context, writes []*write, actions []action) error {
-	parts := make([]types.TransactWriteItem, len(actions))
-	for i, a := range actions {
-		if a.put != nil {
-			parts[i].Put = &types.Put{
-				TableName: &l.table, Item: a.put,
-				ConditionExpression: aws.String(a.condition), ExpressionAttributeValues: a.values,
-				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-			}
-			continue
+// reasons says why a transaction of n writes was cancelled, write by write; nil where DynamoDB does not.
+func reasons(cancelled *types.TransactionCanceledException, n int) []said {
+	all := make([]said, 0, n)
+	for _, r := range cancelled.CancellationReasons {
+		code := aws.ToString(r.Code)
+		s := said{fate: untouched}
+		if code != "" && code != "None" {
+			s = said{fate: fateOf(code), old: r.Item, err: fmt.Errorf("%s: %s", code, aws.ToString(r.Message))}
 		}
-		parts[i].Update = &types.Update{
-			TableName: &l.table, Key: item{"id": text(writes[i].key)}, UpdateExpression: aws.String(a.update),
-			ConditionExpression: aws.String(a.condition), ExpressionAttributeValues: a.values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		if s.fate == 0 {
+			s.fate = failed
 		}
+		all = append(all, s)
 	}
-	_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: parts})
-	return err
-}
-
-// reasons reads why a transaction was cancelled, item by item.
-func reasons(all []said, cancelled *types.TransactionCanceledException) []said {
-	told := len(cancelled.CancellationReasons) == len(all)
-	why := false
-	for i := range all {
-		if !told {
-			all[i] = said{fate: broken, err: fmt.Errorf("%d reasons for %d writes: %w",
-				len(cancelled.CancellationReasons), len(all), cancelled)}
-			continue
-		}
-		all[i] = reason(cancelled.CancellationReasons[i])
-		why = why || all[i].fate != untouched
-	}
-	if told && !why {
-		for i := range all {
-			all[i] = said{fate: broken, err: fmt.Errorf("cancelled for no reason: %w", cancelled)}
-		}
+	untold := !slices.ContainsFunc(all, func(s said) bool { return s.fate != untouched })
+	if len(all) != n || untold {
+		return nil
 	}
 	return all
 }
 
-func reason(r types.CancellationReason) said {
-	code := aws.ToString(r.Code)
-	err := fmt.Errorf("%s: %s", code, aws.ToString(r.Message))
-	switch code {
-	case "None", "":
-		return said{fate: untouched}
-	case "ConditionalCheckFailed":
-		return said{fate: refused, old: r.Item}
-	case "TransactionConflict":
-		return said{fate: conflicted, err: err}
-	case "ProvisionedThroughputExceeded", "ThrottlingError":
-		return said{fate: throttled, err: err}
+// fateOf says what DynamoDB means by a code: of a request, or of one write in a transaction that was
+// cancelled. 0: it is none that these can have.
+func fateOf(code string) fate {
+	switch strings.TrimSuffix(code, "Exception") {
+	case "ConditionalCheckFailed", "TransactionCanceled": // for what, see reasons
+		return refused
+	case "TransactionConflict", "TransactionInProgress":
+		return conflicted
+	case "ProvisionedThroughputExceeded", "ThrottlingError", "Throttling", "RequestLimitExceeded":
+		return throttled
+	case "ValidationError", "Validation", "ItemCollectionSizeLimitExceeded":
+		return tooMuch // of a write's own fault, or of any write where all together are too large
+	case "InternalServerError", "ServiceUnavailable", "InternalFailure":
+		return broken
 	}
-	return said{fate: failed, err: err}
+	return 0
 }
 
 // judge says what the error of a request means for each of its writes.
@@ -240,37 +245,39 @@ func judge(err error) said {
 	if err == nil {
 		return said{fate: stored}
 	}
-	if check, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return said{fate: refused, old: check.Item}
+	s := said{fate: broken, err: err}
+	if handlers.OriginOf(err) != handlers.FromService {
+		return s // a code in it is not DynamoDB's word about this request
 	}
 	if answered, ok := errors.AsType[smithy.APIError](err); ok {
-		switch answered.ErrorCode() {
-		case "TransactionConflictException", "TransactionInProgressException":
-			return said{fate: conflicted, err: err}
-		case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "Throttling":
-			return said{fate: throttled, err: err}
-		case "ValidationException":
-			return said{fate: tooMuch, err: err}
-		case "InternalServerError", "InternalServerErrorException", "ServiceUnavailable", "InternalFailure":
-			return said{fate: broken, err: err}
+		if f := fateOf(answered.ErrorCode()); f != 0 {
+			s.fate = f
+			if check, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+				s.old = check.Item
+			}
+			if f == tooMuch {
+				s.err = fmt.Errorf("%w: %w", ledger.ErrRejected, err)
+			}
+			return s
 		}
 	}
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		if code := response.HTTPStatusCode(); code >= http.StatusBadRequest && code < http.StatusInternalServerError {
-			return said{fate: failed, err: err}
+			s.fate = failed
 		}
 	}
-	return said{fate: broken, err: err}
+	return s
 }
 
-// backoff counts what one request, and what was cut from it, has waited. The zero value is ready.
+// backoff counts what one request, and what was cut from it, has waited. It is ready once it has its chance.
 type backoff struct {
-	n     int
-	since time.Time
+	chance *rand.Rand
+	n      int
+	since  time.Time
 }
 
 // restart counts anew: something was answered.
-func (b *backoff) restart() { *b = backoff{} }
+func (b *backoff) restart() { *b = backoff{chance: b.chance} }
 
 // wait waits before the next attempt and says whether there is to be one: not beyond the
 // bound for what is wrong, nor once closing is closed or ctx has ended.
@@ -288,7 +295,7 @@ func (b *backoff) wait(ctx context.Context, why fate, closing <-chan struct{}) b
 	}
 	most := min(throttledMost, firstBackoff<<min(b.n, 10))
 	b.n++
-	pause := time.NewTimer(rand.N(most) + 1)
+	pause := time.NewTimer(chance.Below(b.chance, most) + 1)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
@@ -303,17 +310,15 @@ func (b *backoff) wait(ctx context.Context, why fate, closing <-chan struct{}) b
 // read makes a request that may simply be made again, until it is answered, ctx ends, or the
 // bounds that writes have are over.
 func (l *Ledger) read(ctx context.Context, do func(context.Context) error) error {
-	var b backoff
+	b := backoff{chance: l.chance}
 	for {
-		attempt, cancel := context.WithTimeout(ctx, attemptBound)
-		err := do(attempt)
-		cancel()
+		err := l.inTurn(ctx, do)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if s := judge(err); s.fate != throttled && s.fate != broken {
-			return err
-		} else if !b.wait(ctx, s.fate, l.closing) {
+			return s.err // an ErrRejected is of what the caller asked for: one command's
+		} else if !b.wait(ctx, s.fate, l.closing.Done()) {
 			return errors.Join(ctx.Err(), err)
 		}
 	}

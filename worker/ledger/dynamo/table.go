@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.uber.org/zap"
+
+	"github.com/rescindhq/rescind/worker/trouble"
 )
 
 // indexes are the global secondary indexes; each has the attribute of its name as its key, and
@@ -24,7 +26,7 @@ const expiry = "expires"
 const tableBound = 3 * time.Minute
 
 // CreateTable makes a table for a ledger, with on-demand capacity, and returns when it can be
-// used. A table of that name that is there already stays as it is; Open checks it.
+// used. A table of that name that is there already is not changed; Open checks it.
 func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
 	client := newClient(cfg)
 	attributes := []types.AttributeDefinition{attribute("id")}
@@ -43,16 +45,18 @@ func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
 	if _, there := errors.AsType[*types.ResourceInUseException](err); err != nil && !there {
 		return fmt.Errorf("making table %s: %w", table, err)
 	}
-	if err := awaitTable(ctx, client, table); err != nil {
+	made := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
+		o.MinDelay, o.MaxDelay = time.Second, time.Second
+	})
+	if err := made.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &table}, tableBound); err != nil {
 		return fmt.Errorf("waiting for table %s: %w", table, err)
 	}
 	if on, err := expires(ctx, client, table); err != nil || on {
 		return err
 	}
-	yes := true
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(expiry), Enabled: &yes},
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(expiry), Enabled: aws.Bool(true)},
 	})
 	if err != nil {
 		return fmt.Errorf("switching on time to live of table %s: %w", table, err)
@@ -68,27 +72,6 @@ func keySchema(name string) []types.KeySchemaElement {
 	return []types.KeySchemaElement{{AttributeName: &name, KeyType: types.KeyTypeHash}}
 }
 
-func awaitTable(ctx context.Context, client *dynamodb.Client, table string) error {
-	ctx, cancel := context.WithTimeout(ctx, tableBound)
-	defer cancel()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
-		if _, missing := errors.AsType[*types.ResourceNotFoundException](err); err != nil && !missing {
-			return err
-		}
-		if err == nil && out.Table.TableStatus == types.TableStatusActive {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 func expires(ctx context.Context, client *dynamodb.Client, table string) (bool, error) {
 	out, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
 	if err != nil {
@@ -101,8 +84,14 @@ func expires(ctx context.Context, client *dynamodb.Client, table string) (bool, 
 	return ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabled || ttl.TimeToLiveStatus == types.TimeToLiveStatusEnabling, nil
 }
 
-// check holds the table to the layout. That nothing expires breaks no rule, and is only told.
+// openBound is how long the answers to the questions of opening may take, with what is asked again.
+const openBound = 10 * time.Second
+
+// check holds the table to the layout. That nothing expires breaks no rule, and is only logged.
 func (l *Ledger) check(ctx context.Context, log *zap.Logger) error {
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, openBound)
+	defer cancel()
 	var found *types.TableDescription
 	err := l.read(ctx, func(ctx context.Context) error {
 		out, err := l.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &l.table})
@@ -112,13 +101,13 @@ func (l *Ledger) check(ctx context.Context, log *zap.Logger) error {
 		return err
 	})
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return fmt.Errorf("there is no such table in this account and region; make it with:\n%s", HowToCreate(l.table))
+		return fmt.Errorf("there is no such table in this account and region; make it with:\n  %s", howToCreate(l.table))
 	}
 	if err != nil {
-		return fmt.Errorf("describing it: %w", err)
+		return fmt.Errorf("DynamoDB does not describe it: %w", trouble.Explain(trouble.Ledger, l.table, err, time.Since(asked)))
 	}
 	if wrong := misshapen(found); wrong != "" {
-		return fmt.Errorf("it is not a table for a ledger: %s; make another with:\n%s", wrong, HowToCreate(l.table))
+		return fmt.Errorf("it is not a table for a ledger: %s; name another (RESCIND_LEDGER), made with:\n  %s", wrong, howToCreate(l.table+"-ledger"))
 	}
 	if on, err := expires(ctx, l.client, l.table); err != nil || !on {
 		log.Warn("ended commands are never deleted from the ledger's table: switch on time to live on the attribute "+expiry,
@@ -129,22 +118,21 @@ func (l *Ledger) check(ctx context.Context, log *zap.Logger) error {
 
 // misshapen says what is wrong with a table; "" where nothing is.
 func misshapen(t *types.TableDescription) string {
-	switch t.TableStatus { //nolint:exhaustive // every other one takes no writes
-	case types.TableStatusActive, types.TableStatusUpdating:
-	default:
+	if t.TableStatus != types.TableStatusActive && t.TableStatus != types.TableStatusUpdating {
 		return fmt.Sprintf("its status is %s", t.TableStatus)
 	}
 	if !keyedBy(t.KeySchema, t.AttributeDefinitions, "id") {
 		return "its key is not id (a string) alone"
 	}
+	schemas := map[string][]types.KeySchemaElement{}
+	for _, g := range t.GlobalSecondaryIndexes {
+		schemas[aws.ToString(g.IndexName)] = g.KeySchema
+	}
 	for _, name := range indexes {
-		at := slices.IndexFunc(t.GlobalSecondaryIndexes, func(g types.GlobalSecondaryIndexDescription) bool {
-			return aws.ToString(g.IndexName) == name
-		})
-		if at < 0 {
+		switch schema, there := schemas[name]; {
+		case !there:
 			return fmt.Sprintf("it has no global secondary index %q", name)
-		}
-		if !keyedBy(t.GlobalSecondaryIndexes[at].KeySchema, t.AttributeDefinitions, name) {
+		case !keyedBy(schema, t.AttributeDefinitions, name):
 			return fmt.Sprintf("the key of its index %q is not %s (a string) alone", name, name)
 		}
 	}
@@ -158,13 +146,13 @@ func keyedBy(schema []types.KeySchemaElement, definitions []types.AttributeDefin
 		})
 }
 
-// HowToCreate returns the two commands of the aws CLI that do what [CreateTable] does.
-func HowToCreate(table string) string {
-	return fmt.Sprintf(`  aws dynamodb create-table --table-name %[1]s --billing-mode PAY_PER_REQUEST \
-    --attribute-definitions AttributeName=id,AttributeType=S AttributeName=campaign,AttributeType=S AttributeName=target,AttributeType=S \
-    --key-schema AttributeName=id,KeyType=HASH --global-secondary-indexes \
-    'IndexName=campaign,KeySchema=[{AttributeName=campaign,KeyType=HASH}],Projection={ProjectionType=KEYS_ONLY}' \
-    'IndexName=target,KeySchema=[{AttributeName=target,KeyType=HASH}],Projection={ProjectionType=KEYS_ONLY}'
-  aws dynamodb wait table-exists --table-name %[1]s
-  aws dynamodb update-time-to-live --table-name %[1]s --time-to-live-specification Enabled=true,AttributeName=expires`, table)
+// howToCreate returns the commands of the aws CLI that do what [CreateTable] does, as one line to paste.
+func howToCreate(table string) string {
+	return fmt.Sprintf(`aws dynamodb create-table --table-name %[1]s --billing-mode PAY_PER_REQUEST `+
+		`--attribute-definitions AttributeName=id,AttributeType=S AttributeName=campaign,AttributeType=S AttributeName=target,AttributeType=S `+
+		`--key-schema AttributeName=id,KeyType=HASH --global-secondary-indexes `+
+		`'IndexName=campaign,KeySchema=[{AttributeName=campaign,KeyType=HASH}],Projection={ProjectionType=KEYS_ONLY}' `+
+		`'IndexName=target,KeySchema=[{AttributeName=target,KeyType=HASH}],Projection={ProjectionType=KEYS_ONLY}' && `+
+		`aws dynamodb wait table-exists --table-name %[1]s && `+
+		`aws dynamodb update-time-to-live --table-name %[1]s --time-to-live-specification Enabled=true,AttributeName=expires`, table)
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/rescindhq/rescind/worker/ledger"
 )
 
@@ -19,26 +22,18 @@ type write struct {
 	// write is drawn when it is its key's turn.
 	stamp string
 	// build makes the write for a stamp, anew for each attempt: leases count from then.
-	build func(stamp string, now time.Time) action
+	build func(stamp string, now time.Time) types.TransactWriteItem
 	done  chan answer // takes one
-}
-
-// action is a write as DynamoDB has it.
-type action struct {
-	put       item   // the whole item; nil: an update
-	update    string // of the item, where put is nil
-	condition string
-	values    item // what update and condition name
 }
 
 // answer is what became of a write.
 type answer struct {
 	stored bool
 	old    *record // what stood in its way, where neither stored nor err; nil: there is no item
-	err    error   // ErrUnreadable, or what kept it from being known
+	err    error   // ErrUnreadable, or what prevented it from being known
 }
 
-func (l *Ledger) newWrite(key string, size int, build func(stamp string, now time.Time) action) *write {
+func newWrite(key string, size int, build func(stamp string, now time.Time) types.TransactWriteItem) *write {
 	return &write{key: key, size: size + itemOverhead, build: build, done: make(chan answer, 1)}
 }
 
@@ -46,69 +41,79 @@ func (l *Ledger) newWrite(key string, size int, build func(stamp string, now tim
 // count of bytes: names, numbers, and the expressions, generously.
 const itemOverhead = 1 << 10
 
-// change is what the holder of a claim writes: set is an update expression without the stamp.
-type change struct {
-	set, remove string
-	values      func(now time.Time) item
-	size        int
-	// repeated says that a record which refused the change shows that it had been made before.
-	repeated func(*record) bool
+func (l *Ledger) put(i item, condition string, values item) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{
+		TableName: &l.table, Item: i, ConditionExpression: &condition, ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}
 }
 
-func never(*record) bool { return false }
+func (l *Ledger) update(key, update, condition string, values item) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{
+		TableName: &l.table, Key: item{"id": text(key)}, UpdateExpression: &update,
+		ConditionExpression: aws.String(condition), ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}
+}
 
-// holding is the condition of every change: the token's claim is its key's newest, was not
+// change is what the holder of a claim writes.
+type change struct {
+	token  ledger.Token
+	update string // the expression, after the stamp's part
+	size   int
+	values func(now time.Time) item
+	// repeated says that a record which refused the change shows that it had been made before;
+	// nil: none does.
+	repeated func(*record) bool
+	err      error // why it cannot be written
+}
+
+// isCurrent is the condition of every change: the token's claim is its key's newest, was not
 // released and has not ended, and nothing was written since by the same process.
-const holding = "claim = :claim AND stage = :claimed AND stamp < :stamp"
+const isCurrent = "claim = :claim AND stage = :claimed AND stamp < :stamp"
 
-func (l *Ledger) changeOf(t ledger.Token, c change) *write {
-	return l.newWrite(t.Key, c.size, func(stamp string, now time.Time) action {
-		values := item{":claim": number(t.Number), ":claimed": text(string(claimed)), ":stamp": text(stamp)}
-		maps.Copy(values, c.values(now))
-		update := "SET stamp = :stamp"
-		if c.set != "" {
-			update += ", " + c.set
-		}
-		if c.remove != "" {
-			update += " REMOVE " + c.remove
-		}
-		return action{update: update, condition: holding, values: values}
+func (l *Ledger) writeOf(c change) *write {
+	return newWrite(c.token.Key, c.size, func(stamp string, now time.Time) types.TransactWriteItem {
+		values := c.values(now)
+		maps.Copy(values, item{":claim": number(c.token.Number), ":claimed": text(claimed), ":stamp": text(stamp)})
+		return l.update(c.token.Key, "SET stamp = :stamp, "+c.update, isCurrent, values)
 	})
 }
 
-func renewal(lease time.Duration) change {
+func renewal(t ledger.Token, lease time.Duration) change {
 	return change{
-		set:      "lease = :lease",
-		values:   func(now time.Time) item { return item{":lease": number(now.Add(lease).UnixNano())} },
-		repeated: never,
+		token: t, update: "lease = :lease",
+		values: func(now time.Time) item { return item{":lease": number(now.Add(lease).UnixNano())} },
 	}
 }
 
-func progressing(encoded []byte) change {
+func progressing(u ledger.Update) change {
+	encoded, err := encodeProgress(u.Progress)
 	return change{
-		set: "progress = :progress", size: len(encoded), repeated: never,
+		token: u.Token, update: "progress = :progress", size: len(encoded), err: err,
 		values: func(time.Time) item { return item{":progress": octets(encoded)} },
 	}
 }
 
-func releasing(encoded []byte) change {
+func releasing(u ledger.Update) change {
+	encoded, err := encodeProgress(u.Progress)
 	return change{
-		set: "stage = :released, progress = :progress", size: len(encoded),
+		token: u.Token, update: "stage = :released, progress = :progress", size: len(encoded), err: err,
 		values: func(time.Time) item {
-			return item{":released": text(string(released)), ":progress": octets(encoded)}
+			return item{":released": text(released), ":progress": octets(encoded)}
 		},
 		repeated: func(r *record) bool { return r.stage == released },
 	}
 }
 
-func completing(outcome []byte, retention time.Duration) change {
+func completing(t ledger.Token, outcome []byte) change {
 	return change{
-		set: "stage = :ended, outcome = :outcome, expires = :expires", remove: "progress, lease",
+		token: t, update: "stage = :ended, outcome = :outcome, expires = :expires REMOVE progress, lease",
 		size: len(outcome),
 		values: func(now time.Time) item {
 			return item{
-				":ended": text(string(ended)), ":outcome": octets(outcome),
-				":expires": number(seconds(now.Add(retention))),
+				":ended": text(ended), ":outcome": octets(outcome),
+				":expires": number(seconds(now.Add(ledger.Retention))),
 			}
 		},
 		repeated: func(r *record) bool { return r.stage == ended && bytes.Equal(r.outcome, outcome) },
@@ -120,15 +125,13 @@ func seconds(t time.Time) int64 { return int64(math.Ceil(float64(t.UnixMilli()) 
 
 // verdict says what an answer means for the holder of a token. again: only the stamp was in
 // the way, as where the token was given out by another ledger over the same table.
-func verdict(t ledger.Token, c change, a answer) (again bool, err error) {
+func (c change) verdict(a answer) (again bool, err error) {
 	switch {
-	case a.err != nil:
-		return false, a.err
 	case a.stored:
 		return false, nil
-	case a.old == nil || a.old.number != t.Number:
+	case a.old == nil || a.old.number != c.token.Number:
 		return false, ledger.ErrFenced
-	case c.repeated(a.old):
+	case c.repeated != nil && c.repeated(a.old):
 		return false, nil
 	case a.old.stage == claimed:
 		return true, nil
@@ -138,27 +141,27 @@ func verdict(t ledger.Token, c change, a answer) (again bool, err error) {
 
 // stamp draws the next stamp: Unix nanoseconds, or one more than the last, and who writes.
 func (l *Ledger) stamp() string {
-	now := uint64(l.now().UnixNano())
+	return fmt.Sprintf("%016x.%s", l.stampAfter(uint64(l.now().UnixNano())-1), l.writer)
+}
+
+// stampAfter draws a number that is greater than n and than all that were drawn.
+func (l *Ledger) stampAfter(n uint64) uint64 {
 	for {
 		last := l.stamped.Load()
-		next := max(now, last+1)
+		next := max(last, n) + 1
 		if l.stamped.CompareAndSwap(last, next) {
-			return fmt.Sprintf("%016x.%s", next, l.writer)
+			return next
 		}
 	}
 }
 
-// stampAfter makes the stamps that are drawn from now on follow another's.
-func (l *Ledger) stampAfter(stamp string) {
-	var n uint64
-	if _, err := fmt.Sscanf(strings.SplitN(stamp, ".", 2)[0], "%x", &n); err != nil {
-		return // a stamp of no known form; the write will be refused again, and then fails
-	}
-	for {
-		last := l.stamped.Load()
-		if n <= last || l.stamped.CompareAndSwap(last, n) {
-			return
-		}
+// overtake makes the stamps that are drawn from now on follow another's. One of no known form remains in
+// the way.
+func (l *Ledger) overtake(stamp string) {
+	n, _, _ := strings.Cut(stamp, ".")
+	var at uint64
+	if _, err := fmt.Sscanf(n, "%x", &at); err == nil {
+		l.stampAfter(at)
 	}
 }
 

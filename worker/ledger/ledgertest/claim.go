@@ -9,13 +9,6 @@ import (
 	"github.com/rescindhq/rescind/worker/ledger"
 )
 
-// begun is the key "a", claimed by who says that calls begin.
-func begun() ledger.Entry {
-	e := tagged("a", "c", "t")
-	e.Begun = true
-	return e
-}
-
 var claiming = []testCase{
 	{"a free key is claimed", func(f *fixture) {
 		f.fresh(entry("a"))
@@ -29,7 +22,7 @@ var claiming = []testCase{
 			f.Errorf("held until %v, want %v after the claim", c.Until, lease)
 		}
 	}},
-	{"another content is told in every state and changes nothing", func(f *fixture) {
+	{"another content is reported in every state and changes nothing", func(f *fixture) {
 		token := f.fresh(entry("a"))
 		f.state(other(), ledger.OtherContent)
 		f.state(entry("a"), ledger.Held)
@@ -46,7 +39,7 @@ var claiming = []testCase{
 		f.state(other(), ledger.OtherContent)
 		f.ended(entry("a"), []byte("done"))
 	}},
-	{"keys are told apart byte by byte", func(f *fixture) {
+	{"keys are compared byte by byte", func(f *fixture) {
 		all := []string{
 			"a", "A", "a ", "a\x00", "aa", "a:b", "msg:a", "dry:a", "ä", "a\u0308",
 			strings.Repeat("k", 300), strings.Repeat("k", 301),
@@ -77,20 +70,6 @@ var claiming = []testCase{
 			f.ok("Complete", f.complete(token, []byte("done"))) // the second time round: ended
 		}
 	}},
-	{"a first claim can say that calls begin, and no later one", func(f *fixture) {
-		f.fresh(begun())
-		want := ledger.Record{Entry: tagged("a", "c", "t"), Progress: ledger.Progress{Begun: true}}
-		f.sameRecord(f.byCampaign("c")["a"], want)
-		time.Sleep(lease)
-		token := f.resumed(want.Entry, want.Progress)
-		f.ok("Release", f.release(token, ledger.Progress{}))
-		token = f.resumed(begun(), ledger.Progress{})
-		f.ok("Progress", f.progress(ledger.Update{Token: token, Progress: step(1)})...)
-		time.Sleep(lease)
-		token = f.resumed(begun(), step(1))
-		f.ok("Complete", f.complete(token, []byte("done")))
-		f.ended(begun(), []byte("done"))
-	}},
 	{"token numbers grow with every claim of a key", func(f *fixture) {
 		last := uint64(0)
 		for i := range 5 {
@@ -114,7 +93,7 @@ var leasing = []testCase{
 		time.Sleep(time.Millisecond)
 		f.resumed(entry("a"), ledger.Progress{})
 	}},
-	{"a lease that ran out goes on holding until somebody claims", func(f *fixture) {
+	{"a lease that ran out still counts until somebody claims", func(f *fixture) {
 		for key, use := range map[string]func(ledger.Token) error{
 			"renew":    func(t ledger.Token) error { return f.renew(t)[0] },
 			"progress": func(t ledger.Token) error { return f.progress(ledger.Update{Token: t, Progress: step(1)})[0] },

@@ -112,7 +112,7 @@ var ending = []testCase{
 		f.fenced("Complete", f.complete(token, []byte("done")))
 		f.resumed(entry("a"), step(1))
 	}},
-	{"an ended key stays until retention is over, and is free then", func(f *fixture) {
+	{"an ended key remains until retention is over, and is free then", func(f *fixture) {
 		token := f.fresh(entry("a"))
 		time.Sleep(time.Hour) // what counts is when it ended
 		f.ok("Complete", f.complete(token, []byte("done")))

@@ -32,6 +32,9 @@ type Opened struct {
 	// LoseReplies makes the store do what it is asked while its replies are lost, for all
 	// ledgers over it, until it is called with false. Nil where nothing lies between; as above.
 	LoseReplies func(on bool)
+	// LongestID is how many characters of four bytes the ids of 256 targets have in the case of the largest
+	// record. 0 means 250; a store that counts bytes in another way than DynamoDB takes less.
+	LongestID int
 }
 
 // lease is what cases claim for, unless they say otherwise.
@@ -45,13 +48,13 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		cases []testCase
 	}{
 		{"claim", claiming}, {"lease", leasing}, {"fencing", fencing}, {"progress", progressing},
-		{"end", ending}, {"lookup", lookups}, {"together", together}, {"reopen", reopening}, {"several", several}, {"lost replies", losing},
+		{"end", ending}, {"lookup", lookups}, {"together", together}, {"bounds", bounds}, {"reopen", reopening}, {"several", several}, {"lost replies", losing}, {"deployment key", deploymentKey},
 	} {
 		for _, c := range group.cases {
 			t.Run(group.name+"/"+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					o := open(t)
-					f := &fixture{T: t, l: o.Ledger, reopener: o.Reopen, seconder: o.Second, loser: o.LoseReplies}
+					f := &fixture{T: t, l: o.Ledger, reopener: o.Reopen, seconder: o.Second, loser: o.LoseReplies, longest: o.LongestID}
 					defer func() {
 						if !f.closed {
 							f.close()
@@ -77,6 +80,7 @@ type fixture struct {
 	reopener func(t *testing.T) ledger.Ledger
 	seconder func(t *testing.T) ledger.Ledger
 	loser    func(on bool)
+	longest  int
 	closed   bool
 }
 
@@ -236,7 +240,7 @@ func clip(b []byte) string {
 	return fmt.Sprintf("%q", b)
 }
 
-// step is progress that can be told from other progress.
+// step is progress that differs from other progress.
 func step(n int) ledger.Progress {
 	return ledger.Progress{Begun: true, Attempts: ledger.Attempts{Calls: n}}
 }
@@ -305,6 +309,18 @@ func (f *fixture) byTarget(target string) map[string]ledger.Record {
 	return f.records(func(yield func(ledger.Record) bool) error {
 		return f.l.ByTarget(f.Context(), target, yield)
 	})
+}
+
+// endedOf are the commands among keys that have ended. One key given twice may be found twice, and is the same.
+func (f *fixture) endedOf(keys ...string) map[string]ledger.Record {
+	f.Helper()
+	records, err := f.l.Ended(f.Context(), keys...)
+	f.ok("Ended", err)
+	found := map[string]ledger.Record{}
+	for _, r := range records {
+		found[r.Key] = r
+	}
+	return found
 }
 
 func keys(found map[string]ledger.Record) []string {

@@ -111,6 +111,34 @@ var lookups = []testCase{
 			}
 		}
 	}},
+	{"what has ended is found by its key", func(f *fixture) {
+		f.fresh(tagged("claimed", "c", "t"))
+		ended := tagged("ended", "c", "t", "u")
+		f.ok("Complete", f.complete(f.fresh(ended), []byte("done")))
+		f.ok("Complete", f.complete(f.fresh(entry("dry/ended")), []byte("done dry")))
+		f.sameRecord(f.endedOf("claimed", "ended", "ended", "unknown", "", "/")["ended"], ledger.Record{Entry: ended, Ended: true, Outcome: []byte("done")})
+		if found := f.endedOf("claimed", "ended", "dry/ended"); !slices.Equal(keys(found), []string{"dry/ended", "ended"}) {
+			f.Errorf("ended: %v", keys(found))
+		}
+		if found := f.endedOf(); len(found) != 0 {
+			f.Errorf("of no keys: %v", keys(found))
+		}
+		var many []string
+		for i := range 250 {
+			many = append(many, fmt.Sprint("key ", i))
+			f.ok("Complete", f.complete(f.fresh(entry(many[i])), []byte(many[i])))
+		}
+		found := f.endedOf(many...)
+		for _, key := range many {
+			if string(found[key].Outcome) != key {
+				f.Errorf("of %s: %+v", key, found[key])
+			}
+		}
+		time.Sleep(ledger.Retention + time.Second)
+		if found := f.endedOf(many...); len(found) != 0 {
+			f.Errorf("what is forgotten is found: %v", keys(found))
+		}
+	}},
 	{"what is forgotten is not found", func(f *fixture) {
 		token := f.fresh(tagged("a", "c", "t"))
 		f.ok("Complete", f.complete(token, []byte("done")))
@@ -134,7 +162,7 @@ func (f *fixture) sameRecord(got, want ledger.Record) {
 }
 
 var reopening = []testCase{
-	{"what ended is kept", func(f *fixture) {
+	{"what ended remains", func(f *fixture) {
 		token := f.fresh(tagged("a", "c", "t"))
 		f.ok("Complete", f.complete(token, []byte("done")))
 		f.reopen()
@@ -146,7 +174,7 @@ var reopening = []testCase{
 		f.sameRecord(f.byCampaign("c")["a"], want)
 		f.sameRecord(f.byTarget("t")["a"], want)
 	}},
-	{"what was begun is kept, and its old claims are lost when it is claimed", func(f *fixture) {
+	{"what was begun remains, and its old claims are lost when it is claimed", func(f *fixture) {
 		last := map[string]ledger.Token{}
 		for _, key := range []string{"claimed", "begun", "released"} {
 			last[key] = f.fresh(tagged(key, "c", "t"))

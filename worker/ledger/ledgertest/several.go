@@ -55,7 +55,7 @@ var several = []testCase{
 		other.ended(entry("a"), []byte("done"))
 		other.fenced("Complete", other.complete(old, []byte("done")))
 	}},
-	{"another content is told there too", func(f *fixture) {
+	{"another content is reported there too", func(f *fixture) {
 		second := f.second()
 		token := f.fresh(entry("a"))
 		second.state(other(), ledger.OtherContent)
@@ -180,17 +180,6 @@ var losing = []testCase{
 		f.losing(func() { _, _ = f.l.Claim(f.Context(), entry("a"), lease) })
 		f.fresh(entry("a"))
 		f.state(entry("a"), ledger.Held)
-	}},
-	{"and then says anew whether calls begin", func(f *fixture) {
-		for _, first := range []bool{false, true} {
-			e := tagged(fmt.Sprint("key ", first), "c", "t")
-			e.Begun = first
-			f.losing(func() { _, _ = f.l.Claim(f.Context(), e, lease) })
-			e.Begun = !first
-			f.fresh(e)
-			time.Sleep(lease)
-			f.resumed(e, ledger.Progress{Begun: !first})
-		}
 	}},
 	{"and holds everybody else off for its lease", func(f *fixture) {
 		f.losing(func() { _, _ = f.l.Claim(f.Context(), entry("a"), lease) })

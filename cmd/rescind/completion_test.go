@@ -1,0 +1,34 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCompletions(t *testing.T) {
+	all := strings.Join(actionNames(), " ")
+	for line, want := range map[string]string{
+		"":                            "demo dev sim worker send schema completion version",
+		"s":                           "sim send schema",
+		"worker --q":                  "--queue-url --quotas",
+		"send --action ":              all,
+		"send --action batch:C":       "batch:CancelJob",
+		"send --action=batch:C":       "--action=batch:CancelJob",
+		"send --action x --dr":        "--dry-run",
+		"send -p ":                    "",
+		"send --json f":               "",
+		"completion ":                 "bash zsh fish",
+		"completion bash ":            "",
+		"schema o":                    "outcome",
+		"worker --log-level ":         "debug info warn error",
+		"worker --log-level=w":        "--log-level=warn",
+		"worker --token ":             "",
+		"worker --state":              "", // hidden
+		"nonsense --nothing=x --more": "",
+	} {
+		_, out, _ := ran(t, "", append([]string{completeWords}, strings.Split(line, " ")...)...)
+		if got := strings.Join(strings.Fields(out), " "); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}

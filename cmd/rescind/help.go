@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/alecthomas/kong"
+)
+
+// examples are printed at the end of each subcommand's help.
+var examples = map[string]string{
+	"demo": `  rescind demo
+  rescind demo --targets 500 --json`,
+	"dev": `  rescind dev
+  rescind dev --addr 127.0.0.1:0 --jobs 2    # on any free port`,
+	"sim": `  rescind sim
+  rescind sim --addr 127.0.0.1:4567 --latency 50ms`,
+	"worker": `  rescind worker \
+    --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/commands \
+    --results-topic-arn arn:aws:sns:us-east-1:123456789012:outcomes
+  rescind worker --ledger dynamodb:rescind --quotas batch:CancelJob=10/20`,
+	"send": `  rescind send --action batch:CancelJob \
+    -p jobId=1d828f65-7a4d-42e8-996d-3b900ed59dc4 --reason "over budget" --wait
+  rescind send --action emr:CancelSteps \
+    -p ClusterId=j-2AXXXXXXGAPLF -p 'StepIds=["s-1A2B3C4D5E6F7"]'
+  rescind send commands.jsonl --campaign over-budget
+  make-commands | rescind send - --json --wait --ledger dynamodb:rescind`,
+	"schema": `  rescind schema command
+  rescind schema outcome`,
+	"version": `  rescind version
+  rescind version --json`,
+	"completion": `  source <(rescind completion bash)      # in ~/.bashrc
+  source <(rescind completion zsh)       # in ~/.zshrc, after compinit
+  rescind completion fish | source       # in ~/.config/fish/config.fish`,
+}
+
+// printHelp prints Kong's help, and then examples.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return fmt.Errorf("printing help: %w", err)
+	}
+	if selected := ctx.Selected(); selected != nil && examples[selected.Name] != "" {
+		_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", examples[selected.Name])
+		return err
+	}
+	return nil
+}
