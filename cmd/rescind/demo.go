@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -26,7 +27,8 @@ type demoCmd struct {
 func (*demoCmd) Help() string {
 	return `The demo puts a fleet of Batch jobs, EMR steps, FSx tasks, IoT job executions, Step Functions
 executions and SWF workflow executions, in various states, into an AWS simulator. The simulator applies the quotas that AWS
-publishes, or lower ones, and sometimes answers with a 5xx or loses a reply. Commands for all
+publishes, or lower ones, and sometimes answers with a 5xx or loses a reply. The worker looks until each
+target has stopped, for 20 seconds, and takes the stronger action of some that have not by then. Commands for all
 targets go through a queue to a worker. At the end, each outcome is compared with the state of its
 targets in the simulator. The demo calls nothing outside of this machine. Progress is printed on
 stderr: a bar for each service on a terminal, otherwise a line every few seconds.
@@ -86,7 +88,7 @@ func printReport(s screen, r *demo.Report) {
 	}
 }
 
-// outcomeRows has a row for each status and a column for each service, that of most commands first.
+// outcomeRows has a row for each verdict, one for each status, and a column for each service, that of most commands first.
 func outcomeRows(s screen, r *demo.Report) [][]string {
 	sums := map[string]int{}
 	for service, counts := range r.Outcomes {
@@ -98,6 +100,16 @@ func outcomeRows(s screen, r *demo.Report) [][]string {
 		return cmp.Or(cmp.Compare(sums[b], sums[a]), cmp.Compare(a, b))
 	})
 	rows := [][]string{append([]string{"commands", "total"}, services...), nil}
+	for _, verdict := range []handlers.Verdict{handlers.Stopped, handlers.Pending, handlers.NotStopped, handlers.NotRun} {
+		row, sum := []string{s.colour(verdict, strings.ReplaceAll(string(verdict), "_", " "))}, 0
+		for _, service := range services {
+			n := r.Verdicts[service][verdict]
+			row = append(row, number(n))
+			sum += n
+		}
+		rows = append(rows, slices.Insert(row, 1, number(sum)))
+	}
+	rows = append(rows, nil)
 	for _, status := range handlers.Statuses() {
 		if r.Total[status] == 0 {
 			continue

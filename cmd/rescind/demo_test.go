@@ -40,6 +40,12 @@ func TestDemo(t *testing.T) {
 			t.Errorf("outcomes of %s are %v: want more statuses", service, r.Outcomes[service])
 		}
 	}
+	// What AWS took has been seen to stop, for every service, but for what ignores it.
+	for _, service := range demo.Services() {
+		if got := r.Verdicts[service]; got[handlers.Stopped] <= 2*got[handlers.Pending] {
+			t.Errorf("verdicts of %s are %v: want most of them stopped", service, got)
+		}
+	}
 	if r.DeadLettered != r.Total[handlers.Invalid] || r.Repeats == 0 {
 		t.Errorf("%d of %d invalid commands are dead-lettered, %d repeats", r.DeadLettered, r.Total[handlers.Invalid], r.Repeats)
 	}
@@ -65,12 +71,13 @@ func (w writes) Write(p []byte) (int, error) { w(p); return len(p), nil }
 func TestReportFitsTheTerminal(t *testing.T) {
 	r := &demo.Report{
 		Targets: map[string]int{}, Outcomes: map[string]map[handlers.Status]int{}, Total: map[handlers.Status]int{},
-		Requests: map[string]demo.Requests{},
+		Requests: map[string]demo.Requests{}, Verdicts: map[string]map[handlers.Verdict]int{},
 		Commands: 999_999, Sum: 999_999, DeadLettered: 9_999, Repeats: 9_999, Seconds: 9999.9,
 	}
 	for _, service := range append(demo.Services(), "unknown") {
 		r.Targets[service] = 999_999
 		r.Outcomes[service] = map[handlers.Status]int{}
+		r.Verdicts[service] = map[handlers.Verdict]int{handlers.NotStopped: 99_999}
 		for _, status := range handlers.Statuses() {
 			r.Outcomes[service][status] = 99_999
 			r.Total[status] = 999_999

@@ -29,6 +29,7 @@ type published struct {
 	times     int
 	service   string
 	commandID string
+	verdict   handlers.Verdict
 	result
 }
 
@@ -74,7 +75,7 @@ func (c *collector) add(event string) error {
 	hash := sha256.Sum256([]byte(event))
 	p := c.byEvent[e.ID]
 	if p == nil {
-		p = &published{hash: hash, service: e.Data.Action.Service(), commandID: e.Data.CommandID, result: resultOf(e.Data)}
+		p = &published{hash: hash, service: e.Data.Action.Service(), commandID: e.Data.CommandID, verdict: e.Data.Verdict, result: resultOf(e.Data)}
 		if p.service == "" {
 			p.service = unreadable
 		}
@@ -139,6 +140,20 @@ func (c *collector) statuses() map[string]map[handlers.Status]int {
 			counts[p.service] = map[handlers.Status]int{}
 		}
 		counts[p.service][p.status]++
+	}
+	return counts
+}
+
+// verdicts returns the number of commands by service and verdict.
+func (c *collector) verdicts() map[string]map[handlers.Verdict]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := map[string]map[handlers.Verdict]int{}
+	for _, p := range c.byEvent {
+		if counts[p.service] == nil {
+			counts[p.service] = map[handlers.Verdict]int{}
+		}
+		counts[p.service][p.verdict]++
 	}
 	return counts
 }

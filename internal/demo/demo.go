@@ -75,7 +75,7 @@ func New(ctx context.Context, o Options) (*Demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := env.NewWorker(ctx, worker.Options{Name: "demo", Log: o.Log})
+	w, err := env.NewWorker(ctx, worker.Options{Name: "demo", Confirm: confirm, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, env.Close())
 	}
@@ -144,9 +144,14 @@ func (d *Demo) Run(ctx context.Context) (*Report, error) {
 	return d.report(), nil
 }
 
-// stopAfter is how long steps and tasks take to stop: longer than a demo, so that an accepted
-// cancel is not yet seen to have stopped its target.
-const stopAfter = 10 * time.Minute
+const (
+	// stopAfter is how long steps and tasks take to stop.
+	stopAfter = 3 * time.Second
+	// confirm is for how long the worker looks for proof: longer than all take to stop that are going to.
+	confirm = 20 * time.Second
+	// escalateAfter is when the stronger action is taken of those that are asked for and have not stopped.
+	escalateAfter = "4s"
+)
 
 // simulatorOptions make an AWS that throttles and fails now and then. Two quotas are lower than
 // those that AWS publishes, which the worker starts with, as if other programs of the account used

@@ -16,7 +16,7 @@ import (
 const (
 	// stalled is how long the demo goes on without a new outcome. A message whose deletion was lost
 	// comes back after the worker's lease of a minute, but its outcome is there by then.
-	stalled = 30 * time.Second
+	stalled = time.Minute
 	// emptyBound is how long the deletion of the last messages may take once their outcomes are
 	// published. A request takes milliseconds; some fail and are made again.
 	emptyBound = 10 * time.Second

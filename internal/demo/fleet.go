@@ -65,12 +65,11 @@ type service struct {
 }
 
 // services returns every service of the fleet. The weights make each service take about as long
-// for 5,000 targets, although their quotas and batch sizes differ a thousandfold; only Step
-// Functions, whose quota is the highest, is done long before the others. The first service gets the targets that rounding leaves over.
+// for 5,000 targets, although their quotas and batch sizes differ a thousandfold. The first service gets the targets that rounding leaves over.
 func services() []service {
 	return []service{
-		{name: "batch", weight: 30, commands: batchCommands, samples: batchSamples},
-		{name: "emr", api: "elasticmapreduce", weight: 42, commands: emrCommands, samples: emrSamples},
+		{name: "batch", weight: 62, commands: batchCommands, samples: batchSamples},
+		{name: "emr", api: "elasticmapreduce", weight: 10, commands: emrCommands, samples: emrSamples},
 		{name: "fsx", weight: 2, commands: fsxCommands, samples: fsxSamples},
 		{name: "iot", weight: 5, commands: iotCommands, samples: iotSamples},
 		{name: "stepfunctions", api: "states", weight: 5, commands: stepFunctionsCommands, samples: stepFunctionsSamples},
@@ -203,6 +202,13 @@ func (f *Fleet) newCommand(members map[string]any) command {
 // commandFor makes a command of an action for one target.
 func (f *Fleet) commandFor(action string, parameters map[string]any) command {
 	return f.newCommand(map[string]any{"action": action, "parameters": parameters, "reason": overBudget, "requestedBy": "cost-guard"})
+}
+
+// escalatingCommand makes a command that takes the stronger action of a target that has not stopped in time.
+func (f *Fleet) escalatingCommand(action string, parameters map[string]any) command {
+	return f.newCommand(map[string]any{
+		"action": action, "parameters": parameters, "reason": overBudget, "requestedBy": "cost-guard", "escalate": escalateAfter,
+	})
 }
 
 // jsonText returns a value as JSON.

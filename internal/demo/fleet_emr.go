@@ -47,7 +47,7 @@ func (f *Fleet) newStepsCommand(on emrClusters, turn, size int) command {
 	states := []emr.State{emr.Pending, emr.Pending, emr.Pending, emr.Running}
 	switch turn % 3 {
 	case 1:
-		states = append(states, emr.Pending, emr.Pending, emr.Completed, emr.Cancelled, emr.Failed)
+		states = []emr.State{emr.Pending, emr.Completed, emr.Pending, emr.Running, emr.Pending, emr.Cancelled, emr.Pending, emr.Failed, emr.Pending}
 	case 2:
 		cluster = on.second
 		parameters["StepCancellationOption"] = "TERMINATE_PROCESS"
@@ -73,15 +73,23 @@ func (f *Fleet) newStepsCommand(on emrClusters, turn, size int) command {
 	return c
 }
 
-// step puts a step into the simulator. If it runs it ignores interrupts: only TERMINATE_PROCESS stops it.
+// step puts a step into the simulator.
 func (f *Fleet) step(cluster string, state emr.State) string {
-	s := awssim.Step{ID: f.randomID("s-", capitals, 13), Cluster: cluster, State: state, Stubborn: true}
+	return f.putStep(awssim.Step{Cluster: cluster, State: state})
+}
+
+// stubbornStep puts a running step into the simulator that ignores interrupts: only TERMINATE_PROCESS stops it.
+func (f *Fleet) stubbornStep(cluster string) string {
+	return f.putStep(awssim.Step{Cluster: cluster, State: emr.Running, Stubborn: true})
+}
+
+func (f *Fleet) putStep(s awssim.Step) string {
+	s.ID = f.randomID("s-", capitals, 13)
 	f.sim.PutSteps(s)
 	return s.ID
 }
 
-// checkStep compares a step's status with its state. Steps take longer to stop than the demo runs
-// (stopAfter). After a lost answer EMR does not say whose cancel stopped a step.
+// checkStep compares a step's status with its state. After a lost answer EMR does not say whose cancel stopped a step.
 func (f *Fleet) checkStep(cluster, id string, got handlers.Status) error {
 	s, ok := f.sim.Step(cluster, id)
 	if !ok {
@@ -92,7 +100,7 @@ func (f *Fleet) checkStep(cluster, id string, got handlers.Status) error {
 	case emr.CancelPending:
 		shows = []handlers.Status{handlers.Accepted}
 	case emr.Cancelled:
-		shows = []handlers.Status{handlers.AlreadyCancelled, handlers.Cancelled}
+		shows = []handlers.Status{handlers.AlreadyCancelled, handlers.Cancelled, handlers.Accepted} // not seen in time
 	case emr.Completed, emr.Failed, emr.Interrupted:
 		shows = []handlers.Status{handlers.AlreadyEnded}
 	case emr.Pending, emr.Running:
@@ -119,7 +127,8 @@ func (f *Fleet) singleStepCommands(on emrClusters, n int) []command {
 	}
 	return append(all, f.distribute(n-len(all), append([]kind{
 		{20, single(on.first, emr.Pending)},
-		{10, single(on.first, emr.Running)},
+		{8, single(on.first, emr.Running)},
+		{2, func(f *Fleet) command { return f.stepCommand(on.first, f.stubbornStep(on.first)) }},
 		{2, single(on.first, emr.Completed)},
 		{2, single(on.first, emr.Failed)},
 		{1, single(on.first, emr.Cancelled)},

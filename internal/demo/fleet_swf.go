@@ -35,7 +35,8 @@ func swfCommands(f *Fleet, n int) []command {
 	return f.distribute(n, append([]kind{
 		{16, run(requestCancel, open, true, "")},
 		{8, run(requestCancel, open, false, "")},
-		{3, run(requestCancel, awssim.Workflow{Ignores: true}, true, handlers.Accepted)},
+		{2, run(requestCancel, awssim.Workflow{Ignores: true}, true, handlers.Accepted)},
+		{2, (*Fleet).escalatingRunCommand},
 		{1, run(requestCancel, awssim.Workflow{Close: "COMPLETED"}, true, handlers.AlreadyEnded)},
 		{1, run(requestCancel, awssim.Workflow{Close: "FAILED"}, true, handlers.AlreadyEnded)},
 		{1, run(requestCancel, awssim.Workflow{Close: "CANCELED"}, true, "")},
@@ -66,8 +67,19 @@ func (f *Fleet) newRunCommand(action string, w awssim.Workflow, named bool, want
 	if named {
 		parameters["runId"] = w.RunID
 	}
-	c := f.commandFor(action, parameters)
+	c := f.runCommand(f.commandFor(action, parameters), w)
 	c.want = want
+	return c
+}
+
+// escalatingRunCommand makes a command for a run whose decider ignores the request: TerminateWorkflowExecution stops it.
+func (f *Fleet) escalatingRunCommand() command {
+	w := f.workflow(awssim.Workflow{Ignores: true})
+	return f.runCommand(f.escalatingCommand(requestCancel, map[string]any{"domain": domain, "workflowId": w.WorkflowID, "runId": w.RunID}), w)
+}
+
+// runCommand has the outcome of a command for a run compared with the run's state.
+func (f *Fleet) runCommand(c command, w awssim.Workflow) command {
 	c.verify = func(got result) error {
 		r, _ := f.sim.Workflow(domain, w.WorkflowID, w.RunID)
 		if r.CancelRequested && r.Close == "" { // the decider has not closed it yet, or never will

@@ -23,6 +23,8 @@ type Report struct {
 	Outcomes map[string]map[handlers.Status]int `json:"outcomes"`
 	Total    map[handlers.Status]int            `json:"total"`
 	Sum      int                                `json:"sum"`
+	// Verdicts is the number of commands by service and verdict.
+	Verdicts map[string]map[handlers.Verdict]int `json:"verdicts"`
 	// DeadLettered is the number of messages on the dead-letter queue.
 	DeadLettered int `json:"deadLettered"`
 	// Repeats is how often an outcome was published again, byte for byte.
@@ -97,7 +99,7 @@ func messages(d awssim.Depth) int { return d.Visible + d.InFlight + d.Delayed }
 func (d *Demo) report() *Report {
 	r := &Report{
 		Commands: len(d.commands), Targets: d.outcomes.targets(d.commands),
-		Outcomes: d.outcomes.statuses(), Total: map[handlers.Status]int{},
+		Outcomes: d.outcomes.statuses(), Verdicts: d.outcomes.verdicts(), Total: map[handlers.Status]int{},
 		DeadLettered: messages(d.env.Sim.Depth(d.env.DeadLetterURL)), Repeats: d.outcomes.repeats(),
 		Requests: map[string]Requests{},
 		Seconds:  math.Round(time.Since(d.began).Seconds()*10) / 10,
