@@ -134,6 +134,22 @@ var defects = []struct {
 		return a
 	})},
 	{"a panic in Predict", "predict: panicked", predicting(func(handlers.Answer, handlers.Reading) handlers.Answer { panic("no such state") })},
+	{"a stronger action of another target", "stronger: is for", escalating(func(s handlers.Stronger) handlers.Stronger { s.Target.ID = "other"; return s }, nil)},
+	{"a stronger action without end", "stronger: no end", escalating(func(s handlers.Stronger) handlers.Stronger { s.Action = "batch:CancelJob"; return s }, nil)},
+	{"a stronger action of another service", "stronger: of the same service", escalating(func(s handlers.Stronger) handlers.Stronger { s.Action = "emr:CancelSteps"; return s }, nil)},
+	{"a stronger action of whatever there is", "stronger: goes on", escalating(nil, func(handlers.Reading) bool { return true })},
+	{"a page that was not had is an empty one", "listing: class none", listing(func(ctx context.Context, c config, at handlers.Location) handlers.Reading {
+		sdk.NewFromConfig(c(at)).ListJobs(ctx, &sdk.ListJobsInput{JobQueue: aws.String("q")}, once)
+		return handlers.Reading{Found: true, Detail: handlers.Page{}}
+	})},
+	{"a page in two requests", "listing: 2 HTTP requests", listing(func(ctx context.Context, c config, at handlers.Location) handlers.Reading {
+		var err error
+		for range 2 {
+			_, err = sdk.NewFromConfig(c(at)).ListJobs(ctx, &sdk.ListJobsInput{JobQueue: aws.String("q")}, once)
+		}
+		e, _ := handlers.Classify(err, nil)
+		return handlers.Reading{Err: e}
+	})},
 	{"a panic in Judge", "judge: panicked", judging(func(handlers.Answer) handlers.Answer { panic("no such state") })},
 }
 
@@ -248,6 +264,51 @@ func (b broken) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {
 	}
 	return a
 }
+
+// escalator is broken in its stronger action.
+type escalator struct {
+	handlers.Handler
+	stronger func(handlers.Stronger) handlers.Stronger
+	only     func(handlers.Reading) bool
+}
+
+func (e escalator) Stronger(t handlers.Target) (handlers.Stronger, bool) {
+	s, ok := e.Handler.(handlers.Escalator).Stronger(t)
+	return through(e.stronger, s), ok
+}
+
+func (e escalator) OnlyStronger(r handlers.Reading) bool {
+	if e.only != nil {
+		return e.only(r)
+	}
+	return e.Handler.(handlers.Escalator).OnlyStronger(r)
+}
+
+func escalating(stronger func(handlers.Stronger) handlers.Stronger, only func(handlers.Reading) bool) func(config) handlers.Handler {
+	return func(c config) handlers.Handler { return escalator{batch.New(c)[0], stronger, only} }
+}
+
+// lister is broken in its listing.
+type lister struct {
+	handlers.Handler
+	list func(context.Context, handlers.Location) handlers.Reading
+}
+
+func (lister) ListKey(handlers.Target) string { return "q" }
+
+func (l lister) List() readings {
+	return readings{Operation: "ListJobs", Max: 1, Do: handlers.One(func(ctx context.Context, at handlers.Location, _ handlers.Target) handlers.Reading {
+		return l.list(ctx, at)
+	})}
+}
+
+func listing(list func(context.Context, config, handlers.Location) handlers.Reading) func(config) handlers.Handler {
+	return func(c config) handlers.Handler {
+		return lister{batch.New(c)[0], func(ctx context.Context, at handlers.Location) handlers.Reading { return list(ctx, c, at) }}
+	}
+}
+
+func once(o *sdk.Options) { o.Retryer = aws.NopRetryer{} }
 
 func through[T any](f func(T) T, v T) T {
 	if f == nil {

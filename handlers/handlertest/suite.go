@@ -15,7 +15,9 @@
 //     AWS's: it waits, and only the former leaves no doubt;
 //   - fields, batch sizes, states and documented errors agree with aws.json;
 //   - Judge is total and pure, and claims no more than the state shows;
-//   - Predict foretells what Judge gives after a call, or says why that cannot be known.
+//   - Predict foretells what Judge gives after a call, or says why that cannot be known;
+//   - a stronger action is of the same target and has an end; a page of a listing that was not had
+//     is no page.
 //
 // For the tables that each service has of its own, from a state to a status, [OnRig] puts the
 // handler before the AWS simulator, and [Drive] does with targets what the worker does.
@@ -189,4 +191,6 @@ var checks = []struct {
 	{"repeatable", checkRepeatable},
 	{"judge", checkJudge},
 	{"predict", checkPredict},
+	{"stronger", checkStronger},
+	{"listing", checkListing},
 }
