@@ -11,7 +11,8 @@
 //
 // What only some services have is an interface of its own: [Resolver], where parameters leave open which
 // target is meant; [Holder], where targets are in something that may be at fault; [Escalator], where there is a
-// stronger action; [Lister], where one request lists many targets that have ended.
+// stronger action; [Lister], where one request lists many targets that have ended; [EventReader], where AWS sends an
+// event when one has.
 //
 // status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
 // word an error is, fields.go the rules of parameters, common.go and perlocation.go what handlers share.
@@ -140,6 +141,25 @@ type Listing struct {
 type Page struct {
 	Readings map[string]Reading // by target ID
 	Next     string             // the page after it; "": this is the last
+}
+
+// EventReader is implemented by handlers whose service sends an EventBridge event when the state of a target changes.
+type EventReader interface {
+	// EventSource is the source of such events and their detail-type: "aws.batch", "Batch Job State Change".
+	EventSource() (source, detailType string)
+	// ReadEvent reads an event's detail. It reports false where that is not as AWS documents it, or shows no end.
+	ReadEvent(detail []byte) (Ended, bool)
+	// Shows is what a read would have shown of a target that ended like this, in the words that Judge reads. It reports
+	// false where the event does not say enough: the target is then to be read.
+	Shows(t Target, e Ended) (Reading, bool)
+}
+
+// Ended is what an event shows of a target.
+type Ended struct {
+	ID     string // as Targets gives it
+	In     string // what holds it, as EMR's cluster does; "" where nothing does
+	State  string // AWS's own word
+	Reason string // that AWS recorded, where the event has one
 }
 
 // Call is one AWS operation as a handler makes it.

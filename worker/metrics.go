@@ -102,6 +102,7 @@ var (
 	descInFlight = describe("messages_in_flight", "Messages held now.")
 	descPolls    = describe("polls_total", "Receive requests begun.")
 	descOwn      = describe("own_events_total", "Outcomes and control events of workers that came in on a queue of commands, and were deleted: the results topic is subscribed to it.")
+	descEvents   = describe("state_events_total", "Messages of the state queue: stored (they show that a target has ended), ignored (other events), strange (no events; they are left there).", "what")
 	descReady    = describe("ready", "1 while commands are taken.")
 
 	descDeadLetterFailures = describe("dead_letter_failures_total", "Requests to send to a dead-letter queue that failed.")
@@ -135,7 +136,7 @@ func (w *Worker) Metrics() prometheus.Collector { return w.metrics }
 // Describe is part of prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descOutcomes, descMessages, descInFlight, descPolls, descOwn, descReady, descRequests, descTargets,
+		descOutcomes, descMessages, descInFlight, descPolls, descOwn, descEvents, descReady, descRequests, descTargets,
 		descThrottled, descUnavailable, descWaiting, descUnderWay, descDown, descOldest, descAllowed, descUsed,
 		descDeferred, descHeld, descRate, descDeadLetterFailures, descFailingPeers, descFailing, descFailingSince, descPeers, descInfo, descBuild,
 	} {
@@ -170,6 +171,10 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(descInFlight, float64(q.InFlight))
 	count(descPolls, float64(q.Polls))
 	count(descOwn, float64(m.w.pipeline.OwnEvents()))
+	events := m.w.pipeline.StateEvents()
+	for what, n := range map[string]int64{"stored": events.Stored, "ignored": events.Ignored, "strange": events.Strange} {
+		count(descEvents, float64(n), what)
+	}
 	gauge(descReady, truth(len(m.w.Ready()) == 0))
 	count(descDeadLetterFailures, float64(q.DeadLetterFailures))
 	m.collectFailing(gauge)

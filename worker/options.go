@@ -34,6 +34,9 @@ type Options struct {
 	TopicARN string
 	// DeadLetterURL is where the unreadable is sent. Default: each queue's redrive target.
 	DeadLetterURL string
+	// StateQueueURL is a queue of AWS's own events of state changes, as an EventBridge rule sends them. Default: none, and
+	// proof is looked for by reads alone.
+	StateQueueURL string
 	// Ledger remembers commands. The worker does not close it.
 	Ledger ledger.Ledger
 	// LedgerName is what the log calls it, such as "bolt:rescind.db".

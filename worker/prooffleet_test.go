@@ -9,6 +9,7 @@ import (
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/outcome"
 )
 
 // stop is how long the targets of the fleets take to stop.
@@ -38,6 +39,10 @@ func cancelled(calls int, q awssim.Quota, stop time.Duration) time.Duration {
 	return spend(calls, q) + stop
 }
 
+// batchBound: 50 jobs a cancelling call and 100 a read, one of which follows each cancel, out of one quota. What proves
+// their end is read while the quota refills.
+func batchBound(n int) time.Duration { return cancelled(parts(n, 50)+parts(n, 100), quotaBatch, stop) }
+
 // proofFleets are fleets that are all confirmed, with the time that the cancel and read quotas allow at best.
 func proofFleets() []proofFleet {
 	return []proofFleet{
@@ -48,14 +53,10 @@ func proofFleets() []proofFleet {
 		}, bound: func(n int) time.Duration {
 			// A call a cluster (256 steps), and pages of 50 of each, which begin when the first has stopped.
 			return max(cancelled(20*parts(n/20, 256), quotaSteps, stop), stop+spend(20*parts(n/20, 50), quotaSteps))
-		}, misses: 2.4}, // a lane holds three quarters of 5,000 places: 54 calls, and twice the pages
+		}, cancels: func(n int) time.Duration { return cancelled(20*parts(n/20, 256), quotaSteps, stop) }},
 		{name: "Batch", full: 10000, usual: 2000, command: func(i int) string { return cancelJob(fmt.Sprintf("b%d", i), fmt.Sprintf("job-%d", i)) },
-			put: func(r *rig, i int) { r.sim.PutJobs(awssim.Job{ID: fmt.Sprintf("job-%d", i)}) },
-			bound: func(n int) time.Duration {
-				// 100 jobs a call and a read, of one quota: it refills while they stop.
-				calls := cancelled(parts(n, 100), quotaBatch, stop)
-				return max(calls, spend(2*parts(n, 100), quotaBatch))
-			}, misses: 2.7}, // looks that come back from the queue do not fill reads of 100
+			put:   func(r *rig, i int) { r.sim.PutJobs(awssim.Job{ID: fmt.Sprintf("job-%d", i)}) },
+			bound: batchBound, cancels: batchBound},
 		{name: "SWF", full: 3000, usual: 2300, command: func(i int) string {
 			return fmt.Sprintf(`{"id":"w%d","action":"swf:RequestCancelWorkflowExecution","parameters":{"domain":"d","workflowId":"w-%d","runId":"r"}}`, i, i)
 		}, put: func(r *rig, i int) {
@@ -74,7 +75,7 @@ func proofFleets() []proofFleet {
 			return fmt.Sprintf(`{"id":"x%d","action":"stepfunctions:StopExecution","parameters":{"executionArn":"arn:aws:states:us-east-1:123456789012:execution:m:%d"}}`, i, i)
 		}, put: func(r *rig, i int) {
 			r.sim.PutExecutions(awssim.Execution{ARN: fmt.Sprintf("arn:aws:states:us-east-1:123456789012:execution:m:%d", i)})
-		}, bound: func(n int) time.Duration { return cancelled(n, quotaStop, 0) }}, // they stop at once; pages of 1,000
+		}, bound: func(n int) time.Duration { return cancelled(n, quotaStop, 0) }, cancels: func(n int) time.Duration { return cancelled(n, quotaStop, 0) }}, // they stop at once; pages of 1,000
 	}
 }
 
@@ -85,59 +86,94 @@ type proofFleet struct {
 	put         func(r *rig, i int)
 	// bound is the time to the last proof that the quotas allow.
 	bound func(n int) time.Duration
-	// misses is how many times the bound it takes at full size where that is more than 1.25.
-	misses float64
+	// cancels is the time to the last proof that the quota for cancels allows; nil: the service sends no events.
+	cancels func(n int) time.Duration
 }
 
 func cancelStepsOf(id, on, step string) string {
 	return fmt.Sprintf(`{"id":%q,"action":"emr:CancelSteps","parameters":{"ClusterId":%q,"StepIds":[%q]}}`, id, on, step)
 }
 
-// A fleet of full size is proved to have stopped within 1.25 times the time that its quotas allow, save where misses says
-// how far from that it is.
+// A fleet of full size is proved to have stopped within 1.25 times the time that its quotas allow.
 func TestFleetsToTheirLastProof(t *testing.T) {
 	t.Parallel()
 	for _, f := range proofFleets() {
 		t.Run(f.name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
 				n := size(f.full, f.usual)
-				bodies := make([]string, n)
-				for i := range bodies {
-					f.put(r, i)
-					bodies[i] = strings.Replace(f.command(i), `"parameters"`, `"confirm":"6h","parameters"`, 1)
-				}
-				began := time.Now()
-				r.send(bodies...)
-				got := r.settled(n, 8*time.Hour)
-				for id, d := range got {
-					if d.Status != handlers.Cancelled {
-						t.Fatalf("%s is %s", id, d.Status)
-					}
-				}
-				last := time.Time{}
-				for _, d := range got {
-					if d.FinishedAt.After(last) {
-						last = d.FinishedAt
-					}
-				}
-				bound, most := f.bound(n), 1.25
-				switch {
-				case n < f.full:
-					most = 1.6 // a second or two between looks weigh more where all takes ten
-				case f.misses > 0:
-					most = f.misses
-				}
-				ratio := last.Sub(began).Seconds() / bound.Seconds()
-				t.Logf("%d in %s, and the quotas allow %s: %.2f", n, last.Sub(began), bound, ratio)
-				if ratio > most {
-					t.Errorf("that is more than %.2f: %v", most, r.sim.Counts())
-				}
-			}, stopsAfter(stop), func(o *awssim.Options, _ *worker.Options) {
-				o.Quotas = map[string]awssim.Quota{ // those that the simulator does not know by itself
-					"states:StopExecution": quotaStop, "states:DescribeExecution": {Rate: 15, Burst: 300}, "states:ListExecutions": {Rate: 5, Burst: 200},
-					"fsx:CancelDataRepositoryTask": quotaTasks, "fsx:DescribeDataRepositoryTasks": quotaTasks,
-				}
-			})
+				_, took := f.run(r, n)
+				f.holds(r, n, took, f.bound(n))
+			}, stopsAfter(stop), fleetQuotas)
 		})
+	}
+}
+
+// Where events come in, at most one target in a hundred is proved by a read, and the last proof is as soon as the quota for
+// cancels allows.
+func TestFleetsByEvents(t *testing.T) {
+	t.Parallel()
+	for _, f := range proofFleets() {
+		if f.cancels == nil {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				n := size(f.full, f.usual)
+				got, took := f.run(r, n)
+				polled := 0
+				for _, d := range got {
+					if d.ConfirmedBy != outcome.ConfirmedByEvent {
+						polled++
+					}
+				}
+				if t.Logf("%d of %d were proved by reads", polled, n); polled > n/100 {
+					t.Errorf("%d of %d were proved by reads", polled, n)
+				}
+				f.holds(r, n, took, f.cancels(n))
+			}, stopsAfter(stop), fleetQuotas, withEvents(time.Second))
+		})
+	}
+}
+
+// fleetQuotas are those that the simulator does not know by itself, and a worker that holds the whole fleet.
+func fleetQuotas(o *awssim.Options, w *worker.Options) {
+	w.MaxInFlight = 15_000 // a lane holds three quarters at most: a larger fleet comes in parts, and calls are not full
+	o.Quotas = map[string]awssim.Quota{
+		"states:StopExecution": quotaStop, "states:DescribeExecution": {Rate: 15, Burst: 300}, "states:ListExecutions": {Rate: 5, Burst: 200},
+		"fsx:CancelDataRepositoryTask": quotaTasks, "fsx:DescribeDataRepositoryTasks": quotaTasks,
+	}
+}
+
+// run cancels a fleet, all of it confirmed, and says how long the last proof took.
+func (f proofFleet) run(r *rig, n int) (got map[string]outcome.Data, took time.Duration) {
+	r.t.Helper()
+	bodies := make([]string, n)
+	for i := range bodies {
+		f.put(r, i)
+		bodies[i] = strings.Replace(f.command(i), `"parameters"`, `"confirm":"6h","parameters"`, 1)
+	}
+	began := time.Now()
+	r.send(bodies...)
+	got = r.settled(n, 8*time.Hour)
+	for id, d := range got {
+		if d.Status != handlers.Cancelled {
+			r.t.Fatalf("%s is %s", id, d.Status)
+		}
+		took = max(took, d.FinishedAt.Sub(began))
+	}
+	return got, took
+}
+
+// holds holds the time of a fleet of n to a multiple of what the quotas allow.
+func (f proofFleet) holds(r *rig, n int, took, bound time.Duration) {
+	r.t.Helper()
+	most := 1.25
+	if n < f.full {
+		most = 1.6 // a second or two between looks weigh more where all takes ten
+	}
+	ratio := took.Seconds() / bound.Seconds()
+	r.t.Logf("%s, and the quotas allow %s: %.2f", took, bound, ratio)
+	if ratio > most {
+		r.t.Errorf("that is more than %.2f: %v", most, r.sim.Counts())
 	}
 }

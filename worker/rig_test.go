@@ -43,7 +43,7 @@ func size(full, usual int) int {
 	return usual
 }
 
-const outcomesQueue = "outcomes"
+const outcomesQueue, stateQueue = "outcomes", "state"
 
 // rig is one worker on the AWS simulator, in a synctest bubble.
 type rig struct {
@@ -84,6 +84,10 @@ func newRig(t *testing.T, settings ...setting) *rig {
 	r.must(err)
 	_, err = r.sim.CreateQueue(outcomesQueue, nil)
 	r.must(err)
+	if simOptions.Events.Queue != "" {
+		workerOptions.StateQueueURL, err = r.sim.CreateQueue(stateQueue, nil)
+		r.must(err)
+	}
 	r.topic, err = r.sim.CreateTopic("outcomes")
 	r.must(err)
 	_, err = r.sim.Subscribe(r.topic, outcomesQueue, true)

@@ -42,6 +42,7 @@ type Worker struct {
 	trouble   *trouble.Peers
 	pipeline  *pipeline.Pipeline
 	queue     *queue.Subscriber
+	events    *queue.Subscriber // of the state queue; nil: there is none
 	publisher *results.Publisher
 	metrics   *metrics
 	// deadLetters are the dead-letter queues' URLs by queue.
@@ -75,6 +76,12 @@ func New(ctx context.Context, o Options) (*Worker, error) {
 		MaxInFlight: o.MaxInFlight, Lease: pipeline.ClaimLease, Drain: o.Drain, Gate: w.gate, Key: key,
 		DeadLetters: w.deadLetters, Trouble: w.trouble, Logger: o.Log.Named("queue"), Chance: o.Chance,
 	})
+	if o.StateQueueURL != "" {
+		w.events = queue.New(sqs.NewFromConfig(awsclient.Once(o.AWS)), queue.Options{
+			MaxInFlight: eventsInFlight, Lease: pipeline.ClaimLease, Drain: o.Drain, Gate: w.gate,
+			Trouble: w.trouble, Logger: o.Log.Named("events"), Chance: o.Chance,
+		})
+	}
 	checked, err := preflight.Check(ctx, w.queue, o.AWS, o.preflight())
 	if err != nil {
 		return nil, err
@@ -96,7 +103,7 @@ func Check(ctx context.Context, o Options) error {
 
 func (o Options) preflight() preflight.Options {
 	return preflight.Options{
-		QueueURLs: o.QueueURLs, DeadLetterURL: o.DeadLetterURL, TopicARN: o.TopicARN, Regions: o.Regions, Role: o.Role, Account: o.Account, Log: o.Log,
+		QueueURLs: o.QueueURLs, StateQueueURL: o.StateQueueURL, DeadLetterURL: o.DeadLetterURL, TopicARN: o.TopicARN, Regions: o.Regions, Role: o.Role, Account: o.Account, Log: o.Log,
 	}
 }
 
@@ -124,7 +131,7 @@ func (w *Worker) assemble() {
 	})
 	w.pipeline = pipeline.New(pipeline.Options{
 		Name: o.Name, Worker: w.name, Home: w.home, Regions: o.Regions, OtherAccounts: o.Role != "",
-		MaxInFlight: o.MaxInFlight, Quota: w.quotas.At, Confirm: o.Confirm, Patience: o.Patience, GiveUp: o.GiveUp,
+		MaxInFlight: o.MaxInFlight, Quota: w.quotas.At, Confirm: o.Confirm, StateEvents: o.StateQueueURL != "", Patience: o.Patience, GiveUp: o.GiveUp,
 		Handlers: w.handlers, Ledger: w.metrics.meter.Ledger(o.Ledger), Publish: w.publish, Gate: w.gate, Trouble: w.trouble, TopicARN: o.TopicARN, Log: o.Log.Named("pipeline"), Chance: o.Chance,
 	})
 }
@@ -178,6 +185,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("making the router: %w", err)
 	}
 	w.consume(router, w.o.QueueURLs[0])
+	if w.events != nil {
+		router.AddConsumerHandler(w.o.StateQueueURL, w.o.StateQueueURL, w.events, w.pipeline.HandleEvent)
+	}
 
 	// Everything here outlives ctx: its end begins the drain, and only that ends the rest.
 	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -239,6 +249,9 @@ func (w *Worker) sayStart() {
 		zap.Strings("queues", w.o.QueueURLs), zap.Strings("deadLetterQueues", slices.Compact(slices.Sorted(maps.Values(w.deadLetters)))),
 		zap.String("topic", w.o.TopicARN), zap.String("ledger", w.o.LedgerName),
 	}
+	if w.o.StateQueueURL != "" {
+		fields = append(fields, zap.String("stateQueue", w.o.StateQueueURL))
+	}
 	if own, ok := w.o.AWS.Credentials.(*credentials.Source); ok {
 		fields = append(fields, zap.String("credentials", own.From()))
 	}
@@ -253,6 +266,9 @@ func (w *Worker) sayStart() {
 	}
 }
 
+// eventsInFlight is the most events of state changes held at once: each is a write of the ledger.
+const eventsInFlight = 1000
+
 // closeBound is how long the router waits for handlers that did not end with their contexts.
 const closeBound = 10 * time.Second
 
@@ -261,15 +277,24 @@ func (w *Worker) drain(router *message.Router) error {
 	w.running.Store(false)
 	w.o.Log.Info("stopping: finishing what is under way, releasing the rest", zap.Duration("within", w.o.Drain))
 	w.queue.StopReceiving()
+	if w.events != nil {
+		w.events.StopReceiving()
+	}
 	w.pipeline.Drain()
 	cut := time.AfterFunc(w.o.Drain, w.pipeline.Close)
 	defer cut.Stop()
 	w.queue.Drain()
+	if w.events != nil {
+		w.events.Drain()
+	}
 	err := router.Close()
 	if err != nil {
 		err = fmt.Errorf("closing the router: %w", err)
 	}
 	err = errors.Join(err, w.queue.Close())
+	if w.events != nil {
+		err = errors.Join(err, w.events.Close())
+	}
 	if err != nil {
 		w.o.Log.Error("stopped, but not in order", zap.Error(err))
 		return err

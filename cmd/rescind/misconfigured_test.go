@@ -190,7 +190,12 @@ func (s *site) misconfigurations() []misconfiguration {
 		set("an address of another machine", "RESCIND_ADMIN_ADDR=203.0.113.1:9464"),
 
 		set("a policy, not built yet", "RESCIND_POLICY=policy.cedar"),
-		set("state changes, not built yet", "RESCIND_STATE_QUEUE_URL="+s.queue),
+		set("a state queue that is a queue of commands", "RESCIND_STATE_QUEUE_URL="+s.queue),
+		set("a state queue that is the dead-letter queue, by another host", "RESCIND_STATE_QUEUE_URL=https://queue.example"+account+"commands-dlq"),
+		set("a state queue that is not there", "RESCIND_STATE_QUEUE_URL="+s.url+account+"nowhere"),
+		set("a FIFO state queue", "RESCIND_STATE_QUEUE_URL="+s.url+account+"line.fifo"),
+		set("an ARN for the state queue's URL", "RESCIND_STATE_QUEUE_URL="+s.QueueARN("bare")),
+		set("a state queue of another region", "RESCIND_STATE_QUEUE_URL=https://sqs.eu-west-1.amazonaws.com"+account+"states"),
 		set("confirmation for too long", "RESCIND_CONFIRM=13h"),
 		set("confirmation without a unit", "RESCIND_CONFIRM=10"),
 		set("control, not built yet", "RESCIND_ADMIN_TOKEN=secret"),

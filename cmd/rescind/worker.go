@@ -45,6 +45,7 @@ type workerCmd struct {
 	QueueURL    []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Standard queues of commands, comma separated, first served first. Required."`
 	Topic       string   `name:"results-topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to. Required."`
 	DLQ         string   `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Queue for messages that cannot be run (default: the queue's own redrive target)."`
+	StateQueue  string   `name:"state-queue-url" env:"RESCIND_STATE_QUEUE_URL" help:"Queue to which an EventBridge rule sends AWS's events of state changes (default: none, proof is looked for by reads alone)."`
 	Ledger      string   `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH for a single worker, or dynamodb:TABLE for any number of workers on the queue."`
 	Name        string   `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment; part of the source of its outcomes."`
 	Regions     []string `name:"regions" env:"RESCIND_REGIONS" help:"Regions that commands may name (default: the worker's own)."`
@@ -60,7 +61,6 @@ type workerCmd struct {
 	LogFormat   string   `name:"log-format" env:"RESCIND_LOG_FORMAT" default:"auto" help:"json or console (default: by terminal)."`
 
 	// Not built yet. If one is set the worker does not start, so that nobody relies on it.
-	StateQueue string `hidden:"" name:"state-queue-url" env:"RESCIND_STATE_QUEUE_URL"`
 	Policy     string `hidden:"" name:"policy" env:"RESCIND_POLICY"`
 	Token      string `hidden:"" name:"admin-token" env:"RESCIND_ADMIN_TOKEN"`
 }
@@ -177,10 +177,11 @@ func (c *workerCmd) options() (o worker.Options, faults []error) {
 	wrong := func(format string, args ...any) { faults = append(faults, misused(format, args...)) }
 	o = worker.Options{
 		Name: c.Name, QueueURLs: trimmed(c.QueueURL), TopicARN: strings.TrimSpace(c.Topic), DeadLetterURL: strings.TrimSpace(c.DLQ),
+		StateQueueURL: strings.TrimSpace(c.StateQueue),
 		LedgerName: c.Ledger, Regions: trimmed(c.Regions), Role: c.Role,
 	}
 	for _, each := range []struct{ name, value string }{
-		{"RESCIND_STATE_QUEUE_URL", c.StateQueue}, {"RESCIND_POLICY", c.Policy}, {"RESCIND_ADMIN_TOKEN", c.Token},
+		{"RESCIND_POLICY", c.Policy}, {"RESCIND_ADMIN_TOKEN", c.Token},
 	} {
 		if each.value != "" {
 			wrong("%s is set, but what it asks for is not built yet: unset it", each.name)

@@ -16,6 +16,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/batch"
 	"github.com/rescindhq/rescind/internal/awssim/dynamodb"
 	"github.com/rescindhq/rescind/internal/awssim/emr"
+	"github.com/rescindhq/rescind/internal/awssim/eventbridge"
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/service"
@@ -54,6 +55,8 @@ type Options struct {
 	DynamoDB dynamodb.Options
 	// EMR says how EMR steps behave.
 	EMR emr.Options
+	// Events says where events of state changes go: of Batch jobs, EMR steps and executions of Step Functions.
+	Events eventbridge.Options
 	// FSx says how FSx data repository tasks behave.
 	FSx fsx.Options
 	// IoT says how IoT job executions behave.
@@ -78,6 +81,7 @@ type Sim struct {
 	history  history
 	ids      *ids
 
+	events   *eventbridge.Bus
 	sqs      *sqs.SQS
 	sns      *sns.SNS
 	sts      *sts.STS
@@ -119,13 +123,14 @@ func New(o Options) *Sim {
 	}
 	s.sqs = sqs.New(o.Seed)
 	s.sns = sns.New(o.Seed, s.sqs)
+	s.events = eventbridge.New(o.Seed, o.Events, s.sqs)
 	s.sts = sts.New(o.Seed)
-	s.batch = batch.New(o.Seed, o.Batch)
-	s.emr = emr.New(o.Seed, o.EMR)
+	s.batch = batch.New(o.Seed, o.Batch, s.events)
+	s.emr = emr.New(o.Seed, o.EMR, s.events)
 	s.fsx = fsx.New(o.FSx)
 	s.iot = iot.New(o.IoT)
 	s.swf = swf.New(o.SWF)
-	s.sfn = stepfunctions.New(o.StepFunctions)
+	s.sfn = stepfunctions.New(o.StepFunctions, s.events)
 	s.dynamodb = dynamodb.New(o.DynamoDB)
 	s.register(s.sqs.Service())
 	s.register(s.sns.Service())
@@ -206,6 +211,7 @@ func (s *Sim) Close() error {
 	s.mu.Unlock()
 	err := s.server.Close()
 	s.serving.Wait()
+	s.events.Close()
 	s.background.Wait()
 	s.pipeOnce.Do(func() {}) // whatever Config made is seen here
 	if s.pipeClient != nil {

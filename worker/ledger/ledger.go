@@ -104,8 +104,9 @@ type Progress struct {
 	// action was first asked for. Zero where that has not happened.
 	AcceptedAt  time.Time `json:"acceptedAt,omitzero"`
 	EscalatedAt time.Time `json:"escalatedAt,omitzero"`
-	// Receipt is the parked message's receipt handle.
-	Receipt string `json:"receipt,omitempty"`
+	// NextLook is when proof is to be looked for again, once that has been put off; ReadAt is when AWS was last asked for it.
+	NextLook time.Time `json:"nextLook,omitzero"`
+	ReadAt   time.Time `json:"readAt,omitzero"`
 	// Attempts counts what was spent so far.
 	Attempts Attempts `json:"attempts,omitzero"`
 }
@@ -132,7 +133,8 @@ type TargetProgress struct {
 	Code      string `json:"code,omitempty"`
 	Message   string `json:"message,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
-	ByRead    bool   `json:"byRead,omitzero"` // it was read from the target's state
+	ByRead    bool   `json:"byRead,omitzero"`  // it was read from the target's state
+	ByEvent   bool   `json:"byEvent,omitzero"` // an event showed it
 	// Prediction is a dry run's.
 	Prediction string `json:"prediction,omitempty"`
 }
@@ -154,6 +156,18 @@ type Attempts struct {
 	FirstError  string `json:"firstError,omitempty"`
 	LastError   string `json:"lastError,omitempty"`
 }
+
+// Event is what an event of AWS's showed of a target: that it has ended.
+type Event struct {
+	Target string    // names it: service, account, region and id
+	In     string    // what holds it; "" where nothing does
+	State  string    // AWS's own word
+	Reason string    // that AWS recorded, where the event had one
+	At     time.Time // when it ended, by the event
+}
+
+// EventRetention is how long an event is remembered: longer than anybody looks for proof, which is 12 hours.
+const EventRetention = 24 * time.Hour
 
 // Update is one token's new progress.
 type Update struct {
@@ -184,6 +198,12 @@ type Ledger interface {
 	// Complete stores the outcome and ends the key. A repeated Complete with the token that
 	// ended the key and the same outcome returns nil.
 	Complete(ctx context.Context, t Token, outcome []byte) error
+	// PutEvents stores what events showed. Of events of one target the one that was stored last counts, whichever
+	// happened first. It returns an error for each, in order.
+	PutEvents(ctx context.Context, events ...Event) []error
+	// Events returns what is stored of targets, for EventRetention after it was stored. Those of which nothing is stored, or
+	// nothing that can be read, are left out.
+	Events(ctx context.Context, targets ...string) (map[string]Event, error)
 	// DeploymentKey returns 32 random bytes that everyone who uses this store has alike: made by the
 	// first who asks, and never changed.
 	DeploymentKey(ctx context.Context) ([]byte, error)

@@ -36,6 +36,7 @@ type method struct {
 // The ledger's operations, as the label names them.
 const (
 	claim, renew, progress, release, complete = "claim", "renew", "progress", "release", "complete"
+	putEvents, getEvents                      = "put events", "get events"
 )
 
 // New returns a Meter whose counters are 0.
@@ -49,7 +50,7 @@ func New() *Meter {
 	}
 	m.all = []prometheus.Collector{m.publish, m.publishErrors, m.ledger, m.ledgerErrors}
 	m.byLedgerMethod = make(map[string]method)
-	for _, operation := range []string{claim, renew, progress, release, complete} {
+	for _, operation := range []string{claim, renew, progress, release, complete, putEvents, getEvents} {
 		m.byLedgerMethod[operation] = method{m.ledger.WithLabelValues(operation), m.ledgerErrors.WithLabelValues(operation)}
 	}
 	return m
@@ -145,4 +146,20 @@ func (b book) Complete(ctx context.Context, t ledger.Token, outcome []byte) erro
 	err := b.Ledger.Complete(ctx, t, outcome)
 	b.done(complete, began, err)
 	return err
+}
+
+// PutEvents implements ledger.Ledger.
+func (b book) PutEvents(ctx context.Context, events ...ledger.Event) []error {
+	began := time.Now()
+	errs := b.Ledger.PutEvents(ctx, events...)
+	b.done(putEvents, began, errs...)
+	return errs
+}
+
+// Events implements ledger.Ledger.
+func (b book) Events(ctx context.Context, targets ...string) (map[string]ledger.Event, error) {
+	began := time.Now()
+	found, err := b.Ledger.Events(ctx, targets...)
+	b.done(getEvents, began, err)
+	return found, err
 }

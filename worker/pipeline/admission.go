@@ -199,6 +199,16 @@ func (p *place) countLocked(sign float64) {
 	p.held.targets += sign * p.targets
 }
 
+// isWanted reports whether the lane has taken all that it may, so that others wait for such a place.
+func (p *place) isWanted() bool {
+	if p.at == nil {
+		return false
+	}
+	p.a.lanes.mu.Lock()
+	defer p.a.lanes.mu.Unlock()
+	return p.held.places+placesOf(p.targets) > shareOfFree*(p.a.places-p.a.taken)
+}
+
 // leave gives the place back. It must be called once.
 func (p *place) leave() {
 	if p.at == nil {

@@ -92,6 +92,7 @@ func (c *cancellation) start() {
 func (c *cancellation) read(targets []*target) {
 	var byID []*target
 	listed := map[listingKey][]*target{}
+	targets = c.fromEvents(targets)
 	now := time.Now()
 	for _, t := range targets {
 		if key, ok := c.p.lanes.listings.serves(c.p.lanes, t, now); ok {
@@ -248,8 +249,11 @@ func (c *cancellation) disposition() *disposition {
 		return nil
 	}
 	if c.why == nil && len(c.x.open()) > 0 {
+		now := time.Now()
+		after := c.untilLook(now)
+		c.x.putOff(now.Add(after))
 		// By a copy, as many wait for proof, and looks must not use up receives.
-		return &disposition{kind: deferring, after: c.untilLook(time.Now()), byCopy: true, store: true}
+		return &disposition{kind: deferring, after: after, byCopy: true, store: true}
 	}
 	return c.p.stopped(c.x, c.why)
 }

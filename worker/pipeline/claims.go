@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rescindhq/rescind/worker/chance"
+	"github.com/rescindhq/rescind/worker/coalesce"
 	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/trouble"
 )
@@ -24,6 +25,9 @@ type claims struct {
 	peer   *trouble.Peer
 	chance *rand.Rand
 
+	events *coalesce.Group[ledger.Event, error]
+	looks  *coalesce.Group[[]string, seen]
+
 	failing atomic.Int64 // calls that the ledger has failed, and that are repeated; changed under mu
 
 	mu   sync.Mutex
@@ -32,6 +36,10 @@ type claims struct {
 
 func newClaims(l ledger.Ledger, g *Gate, peers *trouble.Peers, from *rand.Rand) *claims {
 	c := &claims{ledger: l, gate: g, chance: from, held: make(map[string]*execution)}
+	c.events = coalesce.New(coalesce.Options[ledger.Event]{Max: eventsMost}, func(events []ledger.Event) []error {
+		return l.PutEvents(context.Background(), events...)
+	})
+	c.looks = coalesce.New(coalesce.Options[[]string]{Max: eventsMost}, c.lookUp)
 	c.peer = peers.Peer(trouble.Ledger, "RESCIND_LEDGER", func() int { return int(c.failing.Load()) })
 	return c
 }

@@ -32,8 +32,11 @@ func (p *Pipeline) describe(x *execution, code, message string) (*Outcome, error
 	d.Targets = make([]outcome.Target, len(x.targets))
 	for i, t := range x.targets {
 		t.describe(&d.Targets[i])
-		if t.byRead {
+		switch {
+		case t.byRead:
 			d.ConfirmedBy = outcome.ConfirmedByPoll
+		case t.byEvent && d.ConfirmedBy != outcome.ConfirmedByPoll:
+			d.ConfirmedBy = outcome.ConfirmedByEvent
 		}
 	}
 	d.Status, d.Verdict, d.Counts = outcome.Of(d.Targets)

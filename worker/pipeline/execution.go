@@ -39,6 +39,8 @@ type execution struct {
 	panics       int
 	acceptedAt   time.Time
 	escalatedAt  time.Time
+	nextLook     time.Time // when proof is to be looked for again; zero: it was not put off yet
+	readAt       time.Time // when AWS was last asked for proof though events come in
 	attempts     ledger.Attempts
 }
 
@@ -48,6 +50,7 @@ func (x *execution) begin(c *claimed, patience time.Time, all map[handlers.Actio
 	x.patience, x.claimedUntil = patience, c.until
 	x.panics, x.attempts = c.Progress.Panics, c.Progress.Attempts
 	x.acceptedAt, x.escalatedAt = c.Progress.AcceptedAt, c.Progress.EscalatedAt
+	x.nextLook, x.readAt = c.Progress.NextLook, c.Progress.ReadAt
 	if now := time.Now(); x.acceptedAt.After(now) { // by another worker's clock
 		x.acceptedAt = now
 	}
@@ -174,6 +177,7 @@ func (x *execution) progress() ledger.Progress {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p.Panics, p.AcceptedAt, p.EscalatedAt, p.Attempts = x.panics, x.acceptedAt, x.escalatedAt, x.attempts
+	p.NextLook, p.ReadAt = x.nextLook, x.readAt
 	return p
 }
 
@@ -181,7 +185,10 @@ func (x *execution) progress() ledger.Progress {
 // target may have been called from then on, those excepted that were ended before. It reads no field that a
 // request under way writes.
 func (x *execution) beginningLocked() ledger.Progress {
-	p := ledger.Progress{Begun: true, Panics: x.panics, AcceptedAt: x.acceptedAt, EscalatedAt: x.escalatedAt, Attempts: x.attempts}
+	p := ledger.Progress{
+		Begun: true, Panics: x.panics, AcceptedAt: x.acceptedAt, EscalatedAt: x.escalatedAt, Attempts: x.attempts,
+		NextLook: x.nextLook, ReadAt: x.readAt,
+	}
 	for _, t := range x.command.Targets {
 		if known, ok := x.stored[t.ID]; ok {
 			if p.Targets == nil {

@@ -38,6 +38,8 @@ type Options struct {
 	Quotas map[string]handlers.Quota
 	// Confirm is how long to look for proof where the command does not say. 0: not at all.
 	Confirm time.Duration
+	// StateEvents says that AWS's events of ended targets come in (HandleEvent), so that AWS is asked less often.
+	StateEvents bool
 	// Patience is how long a command waits here for its calls before its message is deferred.
 	Patience time.Duration
 	// GiveUp is the age, from the first sending, at which a command ends.
@@ -65,6 +67,7 @@ type Pipeline struct {
 	lanes     *lanes
 	admission *admission
 	own       ownEvents
+	events    *stateEvents
 	draining  atomic.Bool
 	log       *zap.Logger
 }
@@ -81,6 +84,7 @@ func New(o Options) *Pipeline {
 		p.handlers[h.Action()] = h
 	}
 	p.own = ownEvents{topic: o.TopicARN, log: o.Log}
+	p.events = newStateEvents(o.Handlers)
 	p.lanes = newLanes(o, p.claims.begin)
 	p.admission = newAdmission(o.MaxInFlight, o.Patience, p.lanes)
 	return p
@@ -221,7 +225,11 @@ func (p *Pipeline) claim(ctx context.Context, x *execution) *disposition {
 		return p.invalid(ctx, x, reused(c))
 	case ledger.Claimed:
 	}
-	x.begin(found, time.Now().Add(p.o.Patience), p.handlers)
+	now := time.Now()
+	x.begin(found, now.Add(p.o.Patience), p.handlers)
+	if wait := x.untilNext(now); wait > lookLeast { // another copy of its message was deferred until then
+		return &disposition{kind: deferring, after: wait, byCopy: true, store: true}
+	}
 	p.claims.hold(x)
 	return nil
 }

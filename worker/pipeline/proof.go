@@ -16,8 +16,8 @@ const (
 	// lookLeast is the shortest time between two looks.
 	lookLeast = time.Second
 	// lookShare is the part of the time since acceptance after which the next look comes: proof is found at most
-	// a quarter late, and 12 hours cost 80 looks.
-	lookShare = 4
+	// a fifth late, and 12 hours cost 86 looks.
+	lookShare = 5
 )
 
 // proofUntil is until when proof is looked for. What AWS has not answered with success, and took all
@@ -101,11 +101,11 @@ func byAction(targets []*target) map[handlers.Action][]*target {
 	return groups
 }
 
-// look has a target looked at again here if that is soon. Otherwise its message is deferred, once nothing else of
-// the command is under way.
+// look has a target looked at again here if that is soon and nobody waits for the place. Otherwise its message is
+// deferred, once nothing else of the command is under way.
 func (c *cancellation) look(t *target) {
 	now := time.Now()
-	if wait := c.untilLook(now); wait <= lookLeast {
+	if wait := c.untilLook(now); wait <= lookLeast && !c.x.place.isWanted() {
 		c.later[t] = now.Add(wait + pauseTick - 1).Truncate(pauseTick)
 	}
 }
@@ -115,9 +115,12 @@ func (c *cancellation) look(t *target) {
 func (c *cancellation) untilLook(now time.Time) time.Duration {
 	x := c.x
 	accepted := x.firstAccepted(now)
-	wait := max(now.Sub(accepted)/lookShare, lookLeast)
-	for action := range byAction(x.open()) {
+	wait := max((now.Sub(accepted) / lookShare).Round(time.Second), lookLeast) // SQS delays by whole seconds
+	for action, group := range byAction(x.open()) {
 		wait = max(wait, c.p.lanes.ahead(action, reading, x.at))
+		if r := group[0].handler.Read(); r.Quota == (handlers.Quota{}) && r.ServiceQuota != (handlers.Quota{}) {
+			wait = max(wait, c.p.lanes.ahead(action, cancelling, x.at)) // they spend the same quota, and come first
+		}
 	}
 	until := x.proofUntil(now)
 	isPlain := func(t *target) bool { return t.escalation == "" }
@@ -125,6 +128,22 @@ func (c *cancellation) untilLook(now time.Time) time.Duration {
 		until = at
 	}
 	return max(min(wait, deferMost, until.Sub(now)), 0)
+}
+
+// putOff notes when proof is looked for next.
+func (x *execution) putOff(until time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.nextLook = until
+}
+
+// untilNext is the time to the next look that another copy of the message was deferred until. By this worker's clock it
+// is no longer than a look may be away.
+func (x *execution) untilNext(now time.Time) time.Duration {
+	if x.confirm == 0 || x.acceptedAt.IsZero() {
+		return 0
+	}
+	return min(x.nextLook.Sub(now), max(now.Sub(x.acceptedAt)/lookShare, lookLeast), deferMost)
 }
 
 // escalate begins the stronger action of what is due for it, once nothing of the command is under way: the

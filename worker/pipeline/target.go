@@ -42,6 +42,7 @@ type target struct {
 	skipped    error            // why the last request left it out; nil: it did not
 	ended      bool
 	byRead     bool             // what ended it was a reading of its state
+	byEvent    bool             // what ended it was an event
 	verdict    handlers.Verdict // where it is not the status's own
 }
 
@@ -64,7 +65,7 @@ func (t *target) restore(p ledger.Progress, all map[handlers.Action]handlers.Han
 	}
 	if known.Status != "" {
 		t.ended = true
-		t.byRead, t.prediction = known.ByRead, handlers.Status(known.Prediction)
+		t.byRead, t.byEvent, t.prediction = known.ByRead, known.ByEvent, handlers.Status(known.Prediction)
 		t.answer = handlers.Answer{
 			Status: handlers.Status(known.Status), Before: known.Before, After: known.After, RequestID: known.RequestID,
 		}
@@ -88,7 +89,7 @@ func (t *target) known() ledger.TargetProgress {
 	}
 	if t.ended {
 		p.Status, p.Before, p.After, p.RequestID = string(t.answer.Status), t.answer.Before, t.answer.After, t.answer.RequestID
-		p.ByRead, p.Prediction = t.byRead, string(t.prediction)
+		p.ByRead, p.ByEvent, p.Prediction = t.byRead, t.byEvent, string(t.prediction)
 		if t.answer.Err != nil {
 			p.Code, p.Message = t.answer.Err.Code, t.answer.Err.Message
 		}

@@ -27,6 +27,7 @@ import (
 // Options says what to check.
 type Options struct {
 	QueueURLs     []string
+	StateQueueURL string // of events of state changes; "": none
 	DeadLetterURL string // "": each queue's redrive target
 	TopicARN      string
 	Regions       []string // that commands may name
@@ -98,7 +99,29 @@ func (c *checker) checkQueues(ctx context.Context, good usable, checked *Checked
 		all = append(all, f)
 		c.o.Account = cmp.Or(c.o.Account, f.account)
 	}
-	return append(faults, c.checkCircles(ctx, all, good.deadLetters)...)
+	faults = append(faults, c.checkCircles(ctx, all, good.deadLetters)...)
+	if good.state && !c.unheard {
+		faults = append(faults, c.checkStateQueue(ctx, all)...)
+	}
+	return faults
+}
+
+// checkStateQueue refuses a state queue that is not there, and one that has another use.
+func (c *checker) checkStateQueue(ctx context.Context, commands []found) []error {
+	url := c.o.StateQueueURL
+	a, took, err := c.inspected(ctx, url)
+	if err != nil {
+		return []error{c.unreadable(stateVariable, trouble.Queue, url, err, took)}
+	}
+	if a.FIFO {
+		return []error{fifo(stateVariable, url)}
+	}
+	for _, f := range commands {
+		if a.ARN != "" && (a.ARN == f.arn || a.ARN == f.redriveARN) {
+			return []error{sharedStateQueue(url)}
+		}
+	}
+	return nil
 }
 
 // warnReceives is the maxReceiveCount below which the worker warns: a deferral uses up no receive, but a

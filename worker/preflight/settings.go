@@ -29,6 +29,7 @@ func wrongSetting(variable, rule string, args ...any) error {
 const (
 	queueVariable       = "RESCIND_QUEUE_URL"
 	deadLettersVariable = "RESCIND_DLQ_URL"
+	stateVariable       = "RESCIND_STATE_QUEUE_URL"
 	topicVariable       = "RESCIND_RESULTS_TOPIC_ARN"
 	regionsVariable     = "RESCIND_REGIONS"
 	roleVariable        = "RESCIND_ROLE"
@@ -69,6 +70,13 @@ func (c *checker) checkSettings(ctx context.Context) (good usable, faults []erro
 		}
 		good.deadLetters = note(err)
 	}
+	if given := c.o.StateQueueURL; given != "" {
+		err := c.checkQueueURL(ctx, stateVariable, given)
+		if err == nil && (seen[plainURL(given)] || plainURL(given) == plainURL(c.o.DeadLetterURL)) {
+			err = sharedStateQueue(given)
+		}
+		good.state = note(err)
+	}
 	good.topic = note(c.checkTopicARN())
 	for _, each := range c.o.Regions {
 		if each != own {
@@ -83,6 +91,7 @@ func (c *checker) checkSettings(ctx context.Context) (good usable, faults []erro
 type usable struct {
 	queues             []string
 	deadLetters, topic bool
+	state              bool
 	region             bool // requests can be made at all
 }
 
@@ -92,6 +101,10 @@ func plainURL(given string) string { return strings.TrimRight(given, "/") }
 func circularDeadLetters(given string) error {
 	return wrongSetting(deadLettersVariable, "is %s, which is a queue of commands (%s): an unreadable message would go round for ever; "+
 		"give the worker a dead-letter queue of its own", given, queueVariable)
+}
+
+func sharedStateQueue(given string) error {
+	return wrongSetting(stateVariable, "is %s, which is a queue of commands or a dead-letter queue too: give AWS's events of state changes a queue of their own", given)
 }
 
 func (c *checker) checkQueueURL(ctx context.Context, variable, given string) error {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rescindhq/rescind/internal/awssim/eventbridge"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
@@ -80,6 +81,7 @@ type Change struct {
 type Batch struct {
 	seed    uint64
 	options Options
+	bus     *eventbridge.Bus
 
 	mu    sync.Mutex
 	jobs  map[key]*job
@@ -99,17 +101,19 @@ type (
 // by nothing else: there is no timer.
 type job struct {
 	Job
+	owner    *Batch
 	next     time.Time // when Then[0] is due; zero for never
 	past     service.Past[Job]
 	children []*job
 }
 
-// New returns Batch with no job. The seed decides what job ids are.
-func New(seed uint64, o Options) *Batch {
+// New returns Batch with no job. The seed decides what job ids are; changes of state go to the bus, which may
+// be nil.
+func New(seed uint64, o Options, bus *eventbridge.Bus) *Batch {
 	if o.Waiting == 0 {
 		o.Waiting = time.Second
 	}
-	return &Batch{seed: seed, options: o, jobs: map[key]*job{}, lists: map[location][]*job{}, names: map[string]uint32{}}
+	return &Batch{seed: seed, options: o, bus: bus, jobs: map[key]*job{}, lists: map[location][]*job{}, names: map[string]uint32{}}
 }
 
 // Service says how Batch is called.

@@ -25,7 +25,7 @@ func (b *Batch) putLocked(j Job, now time.Time) {
 	if j.Created.IsZero() {
 		j.Created = now
 	}
-	stored := &job{Job: j}
+	stored := &job{Job: j, owner: b}
 	if len(j.Then) > 0 {
 		stored.next = now.Add(j.Then[0].After)
 	}
@@ -38,6 +38,7 @@ func (b *Batch) putLocked(j Job, now time.Time) {
 		b.lists[at] = append(b.lists[at], stored)
 	}
 	b.jobs[k] = stored
+	stored.watchLocked()
 	if parent := b.jobs[key{at, j.Parent}]; j.Parent != "" && parent != nil {
 		parent.children = append(parent.children, stored)
 	}
@@ -97,6 +98,7 @@ func (j *job) enter(s State, reason string, at time.Time) {
 	if s.Ended() && j.Stopped.IsZero() {
 		j.Stopped = at
 	}
+	j.changed(at)
 }
 
 // advanceParent is what an array job is: pending until all children ended, then FAILED where
@@ -161,4 +163,5 @@ func (j *job) stop(a action, reason string, after time.Duration, now time.Time) 
 	}
 	j.Then, j.next = []Change{{State: Failed, Reason: reason}}, now.Add(after)
 	j.advance(now)
+	j.watchLocked()
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rescindhq/rescind/internal/awssim/eventbridge"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
@@ -87,6 +88,7 @@ type Change struct {
 type EMR struct {
 	seed    uint64
 	options Options
+	bus     *eventbridge.Bus
 
 	mu       sync.Mutex
 	clusters map[key]*cluster
@@ -96,9 +98,10 @@ type EMR struct {
 // key names a cluster.
 type key struct{ account, region, id string }
 
-// New returns EMR with no cluster. The seed decides what step ids are.
-func New(seed uint64, o Options) *EMR {
-	return &EMR{seed: seed, options: o, clusters: map[key]*cluster{}, names: map[string]uint32{}}
+// New returns EMR with no cluster. The seed decides what step ids are; changes of state go to the bus, which may
+// be nil.
+func New(seed uint64, o Options, bus *eventbridge.Bus) *EMR {
+	return &EMR{seed: seed, options: o, bus: bus, clusters: map[key]*cluster{}, names: map[string]uint32{}}
 }
 
 // Service says how EMR is called. Throttling is the common answer, 400 ThrottlingException

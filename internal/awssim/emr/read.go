@@ -247,7 +247,7 @@ func (e *EMR) addSteps(_ context.Context, c *service.Call, in *addInput) (*addOu
 	for i, s := range in.Steps {
 		e.names[s.Name]++
 		out.StepIDs[i] = id(e.seed, in.JobFlowID, s.Name, e.names[s.Name])
-		on.put(Step{ID: out.StepIDs[i], Cluster: on.ID, Account: c.Account, Region: c.Region, Name: s.Name}, now)
+		e.putStepLocked(on, Step{ID: out.StepIDs[i], Cluster: on.ID, Account: c.Account, Region: c.Region, Name: s.Name}, now)
 	}
 	return out, nil
 }

@@ -21,6 +21,7 @@ type cluster struct {
 // by nothing else: there is no timer.
 type step struct {
 	Step
+	owner    *EMR
 	next     time.Time // when Then[0] is due
 	stopping bool      // a cancel has taken effect: Then is CANCELLED
 	past     service.Past[Step]
@@ -59,18 +60,18 @@ func (e *EMR) PutSteps(steps ...Step) {
 		if on == nil {
 			on = e.putLocked(Cluster{ID: s.Cluster, Account: s.Account, Region: s.Region})
 		}
-		on.put(s, now)
+		e.putStepLocked(on, s, now)
 	}
 }
 
-func (c *cluster) put(s Step, now time.Time) {
+func (e *EMR) putStepLocked(c *cluster, s Step, now time.Time) {
 	s.Name = cmp.Or(s.Name, "step")
 	s.State = cmp.Or(s.State, Pending)
 	s.Then = slices.Clone(s.Then)
 	if s.Created.IsZero() {
 		s.Created = now
 	}
-	stored := &step{Step: s}
+	stored := &step{Step: s, owner: e}
 	if len(s.Then) > 0 {
 		stored.next = now.Add(s.Then[0].After)
 	}
@@ -80,6 +81,7 @@ func (c *cluster) put(s Step, now time.Time) {
 		c.steps = append(c.steps, stored)
 	}
 	c.byID[s.ID] = stored
+	stored.watchLocked()
 }
 
 // Step returns a step as it stands now; ok is false where there is none.
@@ -149,6 +151,7 @@ func (s *step) enter(state State, at time.Time) {
 	if state.Ended() && s.Ended.IsZero() {
 		s.Ended = at
 	}
+	s.changed(at)
 }
 
 // uncancellable is the documented reason that names no state.
@@ -190,6 +193,7 @@ func (s *step) cancel(on release, kill bool, after time.Duration, now time.Time)
 	s.State, s.stopping = CancelPending, true
 	s.Then, s.next = []Change{{State: Cancelled}}, now.Add(after)
 	s.advance(now)
+	s.watchLocked()
 	return ""
 }
 

@@ -77,6 +77,7 @@ func (s *StepFunctions) stop(_ context.Context, c *service.Call, in *stopInput) 
 		e.past.Note(e.Execution, now)
 		e.before, e.shown = e.State, now.Add(s.options.Lag+c.Slow(in.ARN))
 		e.State, e.Ended, e.Error, e.Cause = Aborted, now, text(in.Error), text(in.Cause)
+		e.changed()
 	case s.options.RefuseEnded:
 		return nil, service.Refuse("ValidationException", "The execution has already ended.")
 	}

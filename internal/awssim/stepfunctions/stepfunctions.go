@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rescindhq/rescind/internal/awssim/eventbridge"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
@@ -78,6 +79,7 @@ type Ending struct {
 // nothing else: there is no timer.
 type execution struct {
 	Execution
+	owner  *StepFunctions
 	next   time.Time // when Then is due
 	before State     // what a description shows
 	shown  time.Time // until then, where that is set
@@ -87,14 +89,15 @@ type execution struct {
 // StepFunctions is all executions. Its methods are safe for concurrent use.
 type StepFunctions struct {
 	options Options
+	bus     *eventbridge.Bus
 
 	mu         sync.Mutex
 	executions map[string]*execution // by ARN
 }
 
-// New returns Step Functions with no execution.
-func New(o Options) *StepFunctions {
-	return &StepFunctions{options: o, executions: map[string]*execution{}}
+// New returns Step Functions with no execution. Changes of state go to the bus, which may be nil.
+func New(o Options, bus *eventbridge.Bus) *StepFunctions {
+	return &StepFunctions{options: o, bus: bus, executions: map[string]*execution{}}
 }
 
 // Service says how Step Functions is called. Throttling is the common answer: no source names
@@ -123,9 +126,14 @@ func (s *StepFunctions) Put(executions ...Execution) {
 		if e.State.Ended() && e.Ended.IsZero() {
 			e.Ended = now
 		}
-		stored := &execution{Execution: e}
+		stored := &execution{Execution: e, owner: s}
 		if e.Then != nil {
 			stored.next = now.Add(e.Then.After)
+			s.bus.Due(stored.next, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				stored.advance(time.Now())
+			})
 		}
 		s.executions[e.ARN] = stored
 	}
@@ -148,5 +156,6 @@ func (e *execution) advance(now time.Time) {
 	if e.Then != nil && !e.State.Ended() && !e.next.After(now) {
 		e.past.Note(e.Execution, e.next)
 		e.State, e.Ended, e.Then = e.Then.State, e.next, nil
+		e.changed()
 	}
 }

@@ -200,7 +200,7 @@ func TestWhatIsFarTooLargeIsRejectedAndHarmsNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	errs := l.Progress(t.Context(),
-		ledger.Update{Token: a, Progress: ledger.Progress{Receipt: huge}}, ledger.Update{Token: b, Progress: ledger.Progress{Begun: true}})
+		ledger.Update{Token: a, Progress: ledger.Progress{Attempts: ledger.Attempts{FirstError: huge}}}, ledger.Update{Token: b, Progress: ledger.Progress{Begun: true}})
 	if !errors.Is(errs[0], ledger.ErrRejected) || errs[1] != nil {
 		t.Errorf("progress: %.300v", errs)
 	}

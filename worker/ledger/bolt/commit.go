@@ -17,6 +17,7 @@ var (
 	bucketActive   = []byte("active")
 	bucketOutcomes = []byte("outcomes")
 	bucketIndex    = []byte("index")
+	bucketEvents   = []byte("events")
 
 	keyFormat = []byte("format")
 	keySecret = []byte("deployment key")
@@ -41,6 +42,8 @@ type state struct {
 	// unsure is set when a commit failed: it may be on disk all the same, so memory is read
 	// again from there before anything else is decided.
 	unsure bool
+	// swept is how far the round has come that forgets events: the next one is at or after this target.
+	swept []byte
 }
 
 // claim is what is held in memory of a key that has not ended.
@@ -56,7 +59,9 @@ type claim struct {
 type batch struct {
 	now time.Time
 
-	active, outcomes, index *bbolt.Bucket
+	active, outcomes, index, events *bbolt.Bucket
+
+	swept []byte // the state's
 
 	claims  map[string]claim // the state's
 	pending map[string]claim // what they become with the commit; no record: the key ended
@@ -89,6 +94,7 @@ func (l *Ledger) transact(ops []op, errs []error) error {
 		}
 	}
 	b := newBatch(tx, l.state.claims)
+	b.swept = l.state.swept
 	for i, o := range ops {
 		if errs[i] = o.run(b); ofStore(errs[i]) {
 			return errs[i]
@@ -105,6 +111,7 @@ func (l *Ledger) transact(ops []op, errs []error) error {
 		l.state.unsure = false
 	}
 	b.settle()
+	l.state.swept = b.swept
 	return nil
 }
 
@@ -116,6 +123,7 @@ func newBatch(tx *bbolt.Tx, claims map[string]claim) *batch {
 		active:   tx.Bucket(bucketActive),
 		outcomes: tx.Bucket(bucketOutcomes),
 		index:    tx.Bucket(bucketIndex),
+		events:   tx.Bucket(bucketEvents),
 		claims:   claims, pending: map[string]claim{},
 	}
 	// Nothing is ever inserted between outcomes, so their pages can be filled to the brim.
@@ -173,7 +181,7 @@ func prepare(tx *bbolt.Tx) (changed bool, err error) {
 	meta := tx.Bucket(bucketMeta)
 	switch {
 	case first == nil: // the file is new
-		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketIndex} {
+		for _, name := range [][]byte{bucketMeta, bucketActive, bucketOutcomes, bucketIndex, bucketEvents} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return false, fmt.Errorf("making bucket %q: %w", name, err)
 			}
@@ -182,10 +190,13 @@ func prepare(tx *bbolt.Tx) (changed bool, err error) {
 	case meta == nil:
 		return false, fmt.Errorf("the file is a bbolt file of something else: it has a bucket %q", first)
 	case string(meta.Get(keyFormat)) == format:
-		return false, nil
+		return addEvents(tx)
 	case string(meta.Get(keyFormat)) == "1":
 		if err := addIndex(tx); err != nil {
 			return false, fmt.Errorf("making the index of a file of format 1: %w", err)
+		}
+		if _, err := addEvents(tx); err != nil {
+			return false, err
 		}
 	default:
 		return false, fmt.Errorf("the file has format %q, and this worker reads format %q", meta.Get(keyFormat), format)
@@ -198,6 +209,17 @@ func prepare(tx *bbolt.Tx) (changed bool, err error) {
 	}
 	if err != nil {
 		return false, fmt.Errorf("writing format and key: %w", err)
+	}
+	return true, nil
+}
+
+// addEvents makes the bucket of events in a file of before there were any, and says whether it did.
+func addEvents(tx *bbolt.Tx) (changed bool, err error) {
+	if tx.Bucket(bucketEvents) != nil {
+		return false, nil
+	}
+	if _, err := tx.CreateBucket(bucketEvents); err != nil {
+		return false, fmt.Errorf("making bucket %q: %w", bucketEvents, err)
 	}
 	return true, nil
 }

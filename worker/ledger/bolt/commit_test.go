@@ -152,7 +152,7 @@ func TestAFailedCommitFailsAllAndChangesNothing(t *testing.T) {
 	}
 	// One transaction for what is refused and what cannot be stored.
 	errs := l.Progress(t.Context(),
-		ledger.Update{Token: b, Progress: ledger.Progress{Receipt: string(make([]byte, 1<<20))}},
+		ledger.Update{Token: b, Progress: ledger.Progress{Attempts: ledger.Attempts{FirstError: string(make([]byte, 1<<20))}}},
 		ledger.Update{Token: ledger.Token{Key: "b", Number: 99}})
 	for i, err := range errs {
 		if err == nil || errors.Is(err, ledger.ErrFenced) {

@@ -22,6 +22,7 @@
 //	active    number of the first claim → entry and progress of a command that has not ended
 //	outcomes  sequence number → entry and outcome of an ended command, in the order they ended
 //	index     hash of an ended command's key → its sequence number
+//	events    target → what an event of AWS's showed of it
 //
 // Active and outcomes grow at their right end, and outcomes are forgotten at their left end, a few
 // with each commit. The index is written all over, about one page of 4 KiB for each command that ends:

@@ -130,7 +130,7 @@ func FuzzProgress(f *testing.F) {
 	f.Add("", "\x00", "\xff", "\uFFFE😀", int64(-1), -1, false)
 	f.Fuzz(func(t *testing.T, id, pin, code, words string, nanos int64, n int, flag bool) {
 		p := ledger.Progress{
-			Begun: flag, Panics: n, AcceptedAt: time.Unix(0, nanos).UTC(), Receipt: words,
+			Begun: flag, Panics: n, AcceptedAt: time.Unix(0, nanos).UTC(), NextLook: time.Unix(0, nanos).UTC(),
 			Targets: map[string]ledger.TargetProgress{
 				id: {Begun: flag, Taken: !flag, Pin: pin, RefusalClass: n, RefusalCode: code, RefusalMessage: words, Status: code, RequestID: pin, ByRead: flag},
 			},

@@ -62,23 +62,28 @@ func (l *Ledger) index(ctx context.Context, key string, targets []string) error 
 				"id": text(besideID(key, t)), "target": text(t), "expires": expires,
 			}}
 		}
-		err := l.read(ctx, func(ctx context.Context) error {
-			out, err := l.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-				RequestItems: map[string][]types.WriteRequest{l.table: left},
-			})
-			if err != nil {
-				return err
-			}
-			if left = out.UnprocessedItems[l.table]; len(left) > 0 {
-				return errUnprocessed()
-			}
-			return nil
-		})
+		err := l.writeAll(ctx, left)
 		if err != nil {
 			return fmt.Errorf("writing the index of its targets: %w", err)
 		}
 	}
 	return nil
+}
+
+// writeAll writes items, maxBatchWrite at most, under no condition.
+func (l *Ledger) writeAll(ctx context.Context, left []types.WriteRequest) error {
+	return l.read(ctx, func(ctx context.Context) error {
+		out, err := l.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
+			RequestItems: map[string][]types.WriteRequest{l.table: left},
+		})
+		if err != nil {
+			return err
+		}
+		if left = out.UnprocessedItems[l.table]; len(left) > 0 {
+			return errUnprocessed()
+		}
+		return nil
+	})
 }
 
 // errUnprocessed stands for a throttle that DynamoDB tells by leaving part of a batch undone.

@@ -48,7 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Opened) {
 		cases []testCase
 	}{
 		{"claim", claiming}, {"lease", leasing}, {"fencing", fencing}, {"progress", progressing},
-		{"end", ending}, {"lookup", lookups}, {"together", together}, {"bounds", bounds}, {"reopen", reopening}, {"several", several}, {"lost replies", losing}, {"deployment key", deploymentKey},
+		{"end", ending}, {"lookup", lookups}, {"together", together}, {"bounds", bounds}, {"reopen", reopening}, {"several", several}, {"lost replies", losing}, {"deployment key", deploymentKey}, {"events", events},
 	} {
 		for _, c := range group.cases {
 			t.Run(group.name+"/"+c.name, func(t *testing.T) {
