@@ -302,3 +302,23 @@ func TestEscalationSurvivesWorkers(t *testing.T) {
 		}
 	}, func(_ *awssim.Options, o *worker.Options) { settings = *o })
 }
+
+// Duplicate deliveries of a command that waits for proof make no looks of their own.
+func TestDuplicatesShareTheirLooks(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.PutJobs(awssim.Job{ID: "job"})
+		command := asking(cancelJob("one", "job"), `"confirm":"10m"`)
+		r.send(command)
+		for range 4 {
+			time.Sleep(7 * time.Second)
+			r.send(command)
+		}
+		got := r.one(time.Hour)
+		if got.Status != handlers.Accepted || got.after > 11*time.Minute {
+			t.Errorf("it is %s after %s", got.Status, got.after)
+		}
+		if n := r.sim.Counts()["batch:DescribeJobs"].Requests; n > 40 { // one delivery makes 33
+			t.Errorf("%d reads", n)
+		}
+	}, stopsAfter(24*time.Hour))
+}
