@@ -62,14 +62,9 @@ const longest = 24 * time.Hour
 func (l *Lane[T]) Ahead() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	calls, seen := 0.0, 0
-	for _, k := range l.keys {
-		if seen++; seen > manyKeys {
-			calls *= float64(len(l.keys)) / manyKeys
-			break
-		}
-		calls += float64((k.live+l.o.Max-1)/l.o.Max + len(k.pieces) + len(k.failed) + k.backing)
-	}
+	calls := l.callsLocked(func(k *keyed[T]) int {
+		return (k.live+l.o.Max-1)/l.o.Max + len(k.pieces) + len(k.failed) + k.backing
+	})
 	var wait float64
 	if rate, tokens := l.allowed(); rate > 0 {
 		wait = max(0, calls-max(0, tokens)) / rate
@@ -78,6 +73,32 @@ func (l *Lane[T]) Ahead() time.Duration {
 	if busy := now.Sub(l.busy); len(l.keys) > 0 && busy > measured {
 		wait = max(wait, calls/l.done.since(now, busy))
 	}
+	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
+}
+
+// callsLocked is how many calls all keys make.
+func (l *Lane[T]) callsLocked(of func(*keyed[T]) int) float64 {
+	calls, seen := 0.0, 0
+	for _, k := range l.keys {
+		if seen++; seen > manyKeys {
+			return calls * float64(len(l.keys)) / manyKeys
+		}
+		calls += float64(of(k))
+	}
+	return calls
+}
+
+// Behind is how long what has not failed waits for its turn: the requests that it makes, at the rate that the quotas allow.
+// Unlike Ahead it leaves out what was set aside, and how fast the lane really goes, which that slows down.
+func (l *Lane[T]) Behind() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rate, tokens := l.allowed()
+	if rate <= 0 {
+		return 0
+	}
+	calls := l.callsLocked(func(k *keyed[T]) int { return (k.live+l.o.Max-1)/l.o.Max + len(k.pieces) })
+	wait := max(0, calls-max(0, tokens)) / rate
 	return time.Duration(min(wait, longest.Seconds()) * float64(time.Second))
 }
 

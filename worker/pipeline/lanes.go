@@ -194,12 +194,12 @@ func (l *lanes) quotaLocked(key quotaKey, published handlers.Quota, loc *locatio
 	return q
 }
 
-// ahead is how long what waits in a lane is expected to take.
-func (l *lanes) ahead(action handlers.Action, v verb, at handlers.Location) time.Duration {
+// behind is how long what waits for its turn in a lane is expected to take.
+func (l *lanes) behind(action handlers.Action, v verb, at handlers.Location) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if loc := l.locations[at]; loc != nil && loc.lanes[laneKey{action, v}] != nil {
-		return loc.lanes[laneKey{action, v}].Ahead()
+		return loc.lanes[laneKey{action, v}].Behind()
 	}
 	return 0
 }

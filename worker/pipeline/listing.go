@@ -64,13 +64,13 @@ func (g *listings) serves(l *lanes, t *target, now time.Time) (key listingKey, o
 	if key.key == "" {
 		return key, false
 	}
-	behind := sharesQuota(t.handler) || l.ahead(key.action, reading, key.at) >= listFrom
+	isBehind := sharesQuota(t.handler) || l.behind(key.action, reading, key.at) >= listFrom
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if reads := g.open[key]; reads != nil {
-		return key, !reads.failed && (behind || reads.running)
+		return key, !reads.failed && (isBehind || reads.running)
 	}
-	return key, behind
+	return key, isBehind
 }
 
 // sharesQuota reports whether reads by id spend the quota of the listing: then those that fill a request are listed.

@@ -117,9 +117,9 @@ func (c *cancellation) untilLook(now time.Time) time.Duration {
 	accepted := x.firstAccepted(now)
 	wait := max((now.Sub(accepted) / lookShare).Round(time.Second), lookLeast) // SQS delays by whole seconds
 	for action, group := range byAction(x.open()) {
-		wait = max(wait, c.p.lanes.ahead(action, reading, x.at))
+		wait = max(wait, c.p.lanes.behind(action, reading, x.at))
 		if r := group[0].handler.Read(); r.Quota == (handlers.Quota{}) && r.ServiceQuota != (handlers.Quota{}) {
-			wait = max(wait, c.p.lanes.ahead(action, cancelling, x.at)) // they spend the same quota, and come first
+			wait = max(wait, c.p.lanes.behind(action, cancelling, x.at)) // they spend the same quota, and come first
 		}
 	}
 	until := x.proofUntil(now)
