@@ -54,12 +54,15 @@ var ofAuditor = []feature{
 // to forge deferred messages with it.
 const deploymentKey = "/deployment-key"
 
-// guard denies whoever only reads outcomes the deployment's key.
-func guard(d *Deployment) Row {
-	return Row{
+// guard denies whoever only reads outcomes the deployment's key, where it is in a table.
+func guard(d *Deployment) []Row {
+	if !hasTable(d) {
+		return nil
+	}
+	return []Row{{
 		Feature: "NotTheDeploymentKey", Deny: true, Action: "dynamodb:BatchGetItem", Resources: d.expand([]string{"{table}"}, nil),
 		Condition: Condition{"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": {deploymentKey}}},
-	}
+	}}
 }
 
 // usesOf are the uses that a worker makes of its handlers.

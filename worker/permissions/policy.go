@@ -29,8 +29,8 @@ type Statement struct {
 	Condition Condition `json:",omitempty"`
 }
 
-// Policy makes a document of rows: a statement for each feature and what it is allowed on. The same rows, in whatever
-// order, make the same document, except for which of several statements of one feature is the first.
+// Policy makes a document of rows: a statement for each feature and each set of its resources, in the order of their
+// Sids. The same rows make the same document.
 func Policy(rows []Row) Document {
 	d := newDocument()
 	at := map[string]int{} // statements by feature and resources

@@ -43,18 +43,18 @@ func Rows(role Role, d *Deployment) ([]Row, error) {
 		}
 		rows = append(rowsOf(ofWorker, d), of...)
 	case Sender:
-		rows = rowsOf(ofSender, d)
-		if hasTable(d) {
-			rows = append(rows, guard(d))
-		}
+		rows = append(rowsOf(ofSender, d), guard(d)...)
 	case Auditor:
-		rows = append(rowsOf(ofAuditor, d), guard(d))
+		rows = append(rowsOf(ofAuditor, d), guard(d)...)
 	case Target:
 		return ofHandlers(d, d.otherAccounts())
 	default:
 		return nil, fmt.Errorf("no such role: %q", role)
 	}
-	return once(rows), nil
+	if rows = once(rows); len(rows) == 0 {
+		return nil, fmt.Errorf("a role of %s needs no permission here", role)
+	}
+	return rows, nil
 }
 
 func rowsOf(features []feature, d *Deployment) (rows []Row) {
