@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -119,7 +120,7 @@ func (c *iamCmd) deployment(ctx context.Context) (*permissions.Deployment, error
 		need(c.otherRole(d))
 	case permissions.Auditor:
 		if !strings.HasPrefix(c.Ledger, "dynamodb:") {
-			need(fmt.Errorf("an auditor reads the ledger's table: set --ledger (RESCIND_LEDGER) to dynamodb:TABLE; a file needs no policy"))
+			need(errors.New("an auditor reads the ledger's table: set --ledger (RESCIND_LEDGER) to dynamodb:TABLE; a file needs no policy"))
 		}
 	case permissions.Sender, permissions.Target:
 	}
@@ -154,7 +155,7 @@ func (c *iamCmd) placed(ctx context.Context, d *permissions.Deployment) error {
 		d.Region = cfg.Region
 	}
 	if d.Region == "" {
-		return fmt.Errorf("no AWS region: set --region, AWS_REGION, or region in the profile")
+		return errors.New("no AWS region: set --region, AWS_REGION, or region in the profile")
 	}
 	if d.Regions = trimmed(c.Regions); len(d.Regions) == 0 {
 		d.Regions = []string{d.Region}
@@ -222,7 +223,7 @@ func (c *iamCmd) deadLetters(d *permissions.Deployment) error {
 	}
 	d.DeadLetterARNs = trimmed(c.RedriveARN)
 	if len(d.DeadLetterARNs) == 0 {
-		return fmt.Errorf("the dead-letter queue is not known: set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn to the deadLetterTargetArn of the queue's redrive policy")
+		return errors.New("the dead-letter queue is not known: set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn to the deadLetterTargetArn of the queue's redrive policy")
 	}
 	for _, each := range d.DeadLetterARNs {
 		if arn, ok := handlers.ParseARN(each); !ok || arn.Service != "sqs" || strings.ContainsAny(each, "*? ") {
