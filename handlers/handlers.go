@@ -12,10 +12,10 @@
 // What only some services have is an interface of its own: [Resolver], where parameters leave open which
 // target is meant; [Holder], where targets are in something that may be at fault; [Escalator], where there is a
 // stronger action; [Lister], where one request lists many targets that have ended; [EventReader], where AWS sends an
-// event when one has.
+// event when one has. [Permitter] says which IAM permissions the calls need.
 //
 // status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
-// word an error is, fields.go the rules of parameters, common.go and perlocation.go what handlers share.
+// word an error is, fields.go the rules of parameters, permissions.go those of IAM, common.go and perlocation.go what handlers share.
 // One folder below this one is one AWS service. To add one, see ARCHITECTURE.md.
 package handlers
 

@@ -151,6 +151,8 @@ func valuesOf(v *kong.Value) []string {
 	switch {
 	case v.Name == "action":
 		return actionNames()
+	case v.Name == "services":
+		return serviceNames()
 	case v.Name == "log-level": // the worker checks it by itself, as all that it is given
 		return logLevels
 	case v.Name == "log-format":

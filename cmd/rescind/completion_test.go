@@ -8,7 +8,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send schema completion version",
+		"":                            "demo dev sim worker send schema iam completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,
@@ -24,6 +24,8 @@ func TestCompletions(t *testing.T) {
 		"worker --log-level=w":        "--log-level=warn",
 		"worker --token ":             "",
 		"worker --state":              "", // hidden
+		"iam t":                       "target-account-role",
+		"iam worker --services=b":     "--services=batch",
 		"nonsense --nothing=x --more": "",
 	} {
 		_, out, _ := ran(t, "", append([]string{completeWords}, strings.Split(line, " ")...)...)

@@ -26,6 +26,15 @@ var examples = map[string]string{
   make-commands | rescind send - --json --wait --ledger dynamodb:rescind`,
 	"schema": `  rescind schema command
   rescind schema outcome`,
+	"iam": `  rescind iam worker    # in the environment of the worker
+  rescind iam worker --region us-east-1 --services batch,emr \
+    --queue-url https://sqs.us-east-1.amazonaws.com/123456789012/commands \
+    --dlq-url https://sqs.us-east-1.amazonaws.com/123456789012/commands-dlq \
+    --results-topic-arn arn:aws:sns:us-east-1:123456789012:outcomes
+  rescind iam auditor --account 123456789012 --ledger dynamodb:rescind
+  rescind iam target-account-role --services batch
+  rescind iam target-account-role --trust \
+    --worker-role arn:aws:iam::123456789012:role/rescind-worker`,
 	"version": `  rescind version
   rescind version --json`,
 	"completion": `  source <(rescind completion bash)      # in ~/.bashrc

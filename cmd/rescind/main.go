@@ -36,6 +36,7 @@ type cli struct {
 	Worker workerCmd `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
 	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
+	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an auditor or a role in another account needs."`
 
 	Completion  completionCmd `cmd:"" help:"Print a script that makes bash, zsh or fish complete rescind's commands and flags."`
 	Version     versionCmd    `cmd:"" help:"Print version, commit and Go of this binary."`

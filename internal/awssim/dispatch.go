@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rescindhq/rescind/internal/awssim/iam"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 )
 
@@ -34,6 +35,9 @@ func (s *Sim) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		Caller: req.call.AccessKey,
 		Items:  a.items, Began: began, Ended: time.Now(),
 		FailedItems: req.call.FailedItems, Fault: a.fault,
+	}
+	if s.history.full && refusal == nil {
+		record.Accesses = iam.Of(&req.call, &req.wire)
 	}
 	if a.cut {
 		s.history.add(record, false)

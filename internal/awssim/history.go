@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/rescindhq/rescind/internal/awssim/iam"
 )
 
 // Record is one request, as the simulator served it.
@@ -27,6 +29,9 @@ type Record struct {
 	// FailedItems counts the items that the answer, a 200, reported as failed.
 	FailedItems int
 	Fault       FaultKind
+	// Accesses are the IAM permissions that the request needs, whatever became of it; none where the simulator could
+	// not tell what it asks for.
+	Accesses []iam.Access
 }
 
 // Count sums up the requests of one operation.

