@@ -132,7 +132,7 @@ func (c *dlqPurgeCmd) confirm(ctx context.Context, s streams, chosen []*deadLett
 	if !c.JSON {
 		printLetters(s, chosen)
 	}
-	screenOf(s.err).printf("Type %d to delete these %d messages for good: ", len(chosen), len(chosen))
+	say(s.err, fmt.Sprintf("Type %d to delete these %d messages for good:", len(chosen), len(chosen)))
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(in).ReadString('\n')

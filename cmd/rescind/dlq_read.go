@@ -32,8 +32,8 @@ type deadLetters struct {
 const (
 	// readWait is how long a receive waits. A long poll asks all of SQS's servers, so that an empty answer counts.
 	readWait = time.Second
-	// emptyReads is how many receives in a row bring nothing new before reading ends, although SQS's count, which is
-	// an approximate one, says that there is more.
+	// emptyReads is how many receives in a row bring nothing before reading ends, although SQS's count, which is an
+	// approximate one, says that there is more.
 	emptyReads = 3
 )
 
@@ -49,7 +49,8 @@ func (d *deadLetters) read(ctx context.Context, s streams) error {
 	}
 	said := progressOf("read", expected)
 	defer said.on(s)()
-	for empty := 0; empty < emptyReads; {
+	// What comes again after its timeout would come for ever.
+	for empty := 0; empty < emptyReads && len(d.all) < d.most && time.Since(d.began) < d.hidden; {
 		if ctx.Err() != nil {
 			return errInterrupted
 		}
@@ -57,7 +58,9 @@ func (d *deadLetters) read(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		before := len(d.all)
+		if empty++; len(got) > 0 {
+			empty = 0
+		}
 		for _, m := range got {
 			if again := known[aws.ToString(m.MessageId)]; again != nil {
 				again.receipt = aws.ToString(m.ReceiptHandle) // only the newest handle is sure to work
@@ -67,18 +70,16 @@ func (d *deadLetters) read(ctx context.Context, s streams) error {
 			known[l.MessageID], d.all = l, append(d.all, l)
 		}
 		said.done.Store(int64(len(d.all)))
-		if empty++; len(d.all) > before {
-			empty = 0
-		}
-		if len(d.all) < min(expected, d.most) {
+		if len(d.all) < expected {
 			continue
 		}
-		if d.left, d.others, err = d.count(ctx); err != nil || d.left == 0 || len(d.all) >= d.most {
+		if d.left, d.others, err = d.count(ctx); err != nil || d.left == 0 {
 			return err
 		}
 		expected = len(d.all) + d.left
 	}
-	return nil
+	d.left, d.others, err = d.count(ctx)
+	return err
 }
 
 // receive receives up to ten messages.

@@ -27,7 +27,7 @@ var examples = map[string]string{
 	"dlq": `  rescind dlq list
   rescind dlq send --field parameters.jobId --dry-run
   rescind dlq send --id 6f1c0a52-1 --new-id
-  rescind dlq purge --reason 'action is unknown*' --json > purged.json`,
+  rescind dlq purge --reason 'action is unknown*' --json`,
 	"schema": `  rescind schema command
   rescind schema outcome`,
 	"version": `  rescind version

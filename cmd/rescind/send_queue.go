@@ -151,8 +151,12 @@ func withRetries(failed func(error)) func(*sqs.Options) {
 // was no connection.
 func isUnsent(err error) bool {
 	var refused smithy.APIError
+	var answered interface{ HTTPStatusCode() int }
 	var network *net.OpError
-	return errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient || errors.As(err, &network) && network.Op == "dial"
+	if errors.As(err, &refused) && errors.As(err, &answered) && answered.HTTPStatusCode()/100 == 4 {
+		return true // also of errors that the SDK has no type for, such as AccessDenied
+	}
+	return errors.As(err, &network) && network.Op == "dial"
 }
 
 func entriesOf(batch []*sending, left []int) []types.SendMessageBatchRequestEntry {
