@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +107,7 @@ var errInterrupted = errors.New("interrupted")
 func (c *dlqFlags) reading(ctx context.Context, s streams, use func(*deadLetters) error) (*deadLetters, error) {
 	d, err := c.open(ctx)
 	if err != nil {
-		return &deadLetters{URL: cmp.Or(c.DLQURL)}, err
+		return &deadLetters{URL: c.DLQURL}, err
 	}
 	hidden := fmt.Sprintf("What was read is hidden from others for %s at most.", minutes(d.hidden))
 	onStop(ctx, func() string { return "stopping; what was read is made visible again" }, hidden)

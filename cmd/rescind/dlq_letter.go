@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +37,7 @@ type deadLetter struct {
 	marked  bool   // the worker wrote the reason
 	receipt string // the newest receipt handle
 	group   string // MessageGroupId
-	settled bool   // deleted, or made visible again
+	deleted bool
 }
 
 // readDeadLetter reads a message, and its rescind attribute: that of a dead-lettered one has the reason, and that of
@@ -91,14 +91,18 @@ func attributesOf(m types.Message) map[string]queue.MarkAttributeValue {
 	return all
 }
 
+var attributeName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
+
 // sqsAttributes returns the original's attributes as SQS takes them. Who can write to the dead-letter queue
 // can have written anything into them, and SQS would refuse the messages beside this one too.
 func (l *deadLetter) sqsAttributes() (map[string]types.MessageAttributeValue, error) {
 	all := map[string]types.MessageAttributeValue{}
-	for name, a := range maps.All(l.Attributes) {
+	for name, a := range l.Attributes {
 		v := types.MessageAttributeValue{DataType: aws.String(a.Type)}
 		kind, _, _ := strings.Cut(a.Type, ".")
 		switch {
+		case !attributeName.MatchString(name):
+			return nil, fmt.Errorf("SQS would not take the name of its attribute %q", name)
 		case kind == "Binary" && len(a.Binary) > 0:
 			v.BinaryValue = a.Binary
 		case (kind == "String" || kind == "Number") && a.Value != "":

@@ -81,14 +81,19 @@ func (d *deadLetters) sayRead(s streams, listed []*deadLetter, some bool) {
 		of = fmt.Sprintf(" of %d", len(d.all))
 	}
 	say(s.out, fmt.Sprintf("%s%s%s on %s", count(len(listed), "message"), of, byField(fields), d.URL))
+	d.sayMore(s)
+	if len(d.all) > 0 {
+		say(s.err, fmt.Sprintf("What was read was hidden from others for %.1f s, and its receive counts grew by one.", time.Since(d.began).Seconds()))
+	}
+}
+
+// sayMore says what the queue has that was not read.
+func (d *deadLetters) sayMore(s streams) {
 	if d.left > 0 {
-		say(s.err, fmt.Sprintf("There are about %d more: raise --max, which is %d.", d.left, d.most))
+		say(s.err, fmt.Sprintf("About %d more were not read: raise --max, which is %d.", d.left, d.most))
 	}
 	if d.others > 0 {
 		say(s.err, fmt.Sprintf("About %d more are hidden, as others have received them: try again later.", d.others))
-	}
-	if len(d.all) > 0 {
-		say(s.err, fmt.Sprintf("What was read was hidden from others for %.1f s, and its receive counts grew by one.", time.Since(d.began).Seconds()))
 	}
 }
 

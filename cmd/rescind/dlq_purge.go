@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +43,8 @@ Exit codes: 0 done, 1 some were not deleted, or an id was not found, 2 misused.`
 type purged struct {
 	Deleted    int               `json:"deleted"`
 	NotDeleted map[string]string `json:"notDeleted"` // why, by message id
+	More       int               `json:"more"`       // about: visible, and not read
+	Hidden     int               `json:"hidden"`     // about: others have received them
 	NotFound   []string          `json:"notFound,omitempty"`
 	Error      string            `json:"error,omitempty"`
 }
@@ -54,7 +58,7 @@ func (c *dlqPurgeCmd) Run(ctx context.Context, s streams) error {
 	printed := false
 	d, err := c.reading(ctx, s, func(d *deadLetters) error {
 		chosen, unknown := c.from(d.all)
-		result.NotFound = unknown
+		result.NotFound, result.More, result.Hidden = unknown, d.left, d.others
 		if err := c.confirm(ctx, s, chosen); err != nil {
 			return err
 		}
@@ -65,23 +69,44 @@ func (c *dlqPurgeCmd) Run(ctx context.Context, s streams) error {
 		} else if len(chosen) <= askAbove || c.Yes { // otherwise they were printed to ask
 			printLetters(s, chosen)
 		}
-		failed := d.delete(chosen)
+		failed := d.purge(ctx, s, chosen)
 		for l, err := range failed {
 			result.NotDeleted[l.MessageID] = err.Error()
 		}
 		if result.Deleted = len(chosen) - len(failed); !c.JSON {
 			say(s.out, fmt.Sprintf("%d of %s deleted from %s", result.Deleted, count(len(chosen), "message"), d.URL))
+			d.sayMore(s)
 		}
-		err := d.notFound(unknown)
 		if len(failed) > 0 {
-			err = errors.Join(err, fmt.Errorf("not deleted: %s, such as %w; run it again", count(len(failed), "message"), anyOf(failed)))
+			return errors.Join(fmt.Errorf("not deleted: %s: %w; run it again", count(len(failed), "message"), anyOf(failed)), d.notFound(unknown))
 		}
-		return err
+		return d.notFound(unknown)
 	})
 	if printed {
 		d = nil
 	}
 	return c.end(s, result, d, err)
+}
+
+// purge deletes messages, and returns why it failed for some. After an interrupt the rest is not deleted.
+func (d *deadLetters) purge(ctx context.Context, s streams, chosen []*deadLetter) map[*deadLetter]error {
+	said := progressOf("deleted", len(chosen))
+	defer said.on(s)()
+	onStop(ctx, func() string {
+		return fmt.Sprintf("stopping; %d of %d have been deleted, and the rest is made visible again", said.done.Load(), len(chosen))
+	}, fmt.Sprintf("What was not deleted is hidden from others for %s at most.", minutes(d.hidden)))
+	failed := map[*deadLetter]error{}
+	for part := range slices.Chunk(chosen, maxRequests*maxBatch) {
+		if ctx.Err() != nil {
+			for _, l := range part {
+				failed[l] = errInterrupted
+			}
+			continue
+		}
+		maps.Copy(failed, d.remove(part))
+		said.done.Add(int64(len(part)))
+	}
+	return failed
 }
 
 // end prints the rest of the JSON value, all of it where no message was printed.

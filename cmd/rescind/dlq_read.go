@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -37,8 +38,8 @@ const (
 	emptyReads = 3
 )
 
-// read receives until the queue has no more, or as many as are wanted. A receive that has begun is waited for, even
-// after an interrupt: what it brings would be hidden otherwise.
+// read receives until the queue has no more, or as many as are wanted, and puts the oldest first. A receive that has
+// begun is waited for, even after an interrupt: what it brings would be hidden otherwise.
 func (d *deadLetters) read(ctx context.Context, s streams) error {
 	d.began = time.Now()
 	known := map[string]*deadLetter{}
@@ -47,11 +48,15 @@ func (d *deadLetters) read(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	said := progressOf("read", expected)
+	defer func() {
+		slices.SortStableFunc(d.all, func(a, b *deadLetter) int { return a.SentAt.Compare(b.SentAt) })
+	}()
+	said := progressOf("read", min(expected, d.most))
 	defer said.on(s)()
 	// What comes again after its timeout would come for ever.
 	for empty := 0; empty < emptyReads && len(d.all) < d.most && time.Since(d.began) < d.hidden; {
 		if ctx.Err() != nil {
+			d.left, d.others, _ = d.count(ctx)
 			return errInterrupted
 		}
 		got, err := d.receive(ctx)
@@ -87,7 +92,7 @@ func (d *deadLetters) receive(ctx context.Context) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestBound)
 	defer cancel()
 	out, err := d.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &d.URL, MaxNumberOfMessages: int32(min(maxBatch, d.most-len(d.all))), //nolint:gosec // 1 to 10
+		QueueUrl: &d.URL, MaxNumberOfMessages: int32(min(maxBatch, d.most-len(d.all))),
 		WaitTimeSeconds: int32(readWait / time.Second), VisibilityTimeout: int32(d.hidden / time.Second),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},

@@ -158,7 +158,7 @@ func (r *dlqSent) send(ctx context.Context, s streams, d *deadLetters) error {
 				accepted = append(accepted, m.letter)
 			}
 		}
-		failed := d.delete(accepted)
+		failed := d.remove(accepted)
 		for _, out := range batch {
 			m := of[out]
 			if m.Deleted = m.State == stateSent && failed[m.letter] == nil; failed[m.letter] != nil {

@@ -48,6 +48,8 @@ type dlqSent struct {
 	Unsent          int       `json:"unsent"`
 	Unknown         int       `json:"unknown"`
 	Messages        []*resent `json:"messages"`
+	More            int       `json:"more"`   // about: visible, and not read
+	Hidden          int       `json:"hidden"` // about: others have received them
 	NotFound        []string  `json:"notFound,omitempty"`
 	Error           string    `json:"error,omitempty"`
 }
@@ -84,7 +86,7 @@ func (c *dlqSendCmd) run(ctx context.Context, s streams, r *dlqSent) error {
 		}
 		return errors.Join(r.send(ctx, s, d), d.notFound(unknown))
 	})
-	r.DeadLetterQueue = d.URL
+	r.DeadLetterQueue, r.More, r.Hidden = d.URL, d.left, d.others
 	r.count()
 	if !c.JSON && !d.began.IsZero() {
 		r.print(s, d)
@@ -135,6 +137,7 @@ func (r *dlqSent) print(s streams, d *deadLetters) {
 		sent, n = "would be sent", r.Unsent
 	}
 	say(s.out, fmt.Sprintf("%d %s to %s, %d refused; %d of %s chosen", n, sent, r.Queue, r.Refused, len(r.Messages), count(len(d.all), "message")))
+	d.sayMore(s)
 }
 
 // err says what was not sent, or not deleted, and how to go on.

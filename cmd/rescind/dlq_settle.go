@@ -20,7 +20,7 @@ import (
 func (d *deadLetters) release() error {
 	var held []*deadLetter
 	for _, l := range d.all {
-		if !l.settled {
+		if !l.deleted {
 			held = append(held, l)
 		}
 	}
@@ -42,7 +42,7 @@ func (d *deadLetters) release() error {
 		return a, nil
 	})
 	for l, err := range failed {
-		if errors.As(err, new(*notOurs)) { // visible already, or gone
+		if errors.As(err, new(*notOursError)) { // visible already, or gone
 			delete(failed, l)
 		}
 	}
@@ -52,8 +52,8 @@ func (d *deadLetters) release() error {
 	return fmt.Errorf("%s could not be made visible at once, and will be %s after it was read: %w", count(len(failed), "message"), minutes(d.hidden), anyOf(failed))
 }
 
-// delete deletes messages, and returns why it failed for some.
-func (d *deadLetters) delete(letters []*deadLetter) map[*deadLetter]error {
+// remove deletes messages, and returns why it failed for some.
+func (d *deadLetters) remove(letters []*deadLetter) map[*deadLetter]error {
 	if time.Since(d.began) > d.hidden-requestBound {
 		// Others may have received them since: SQS then batchAnswer that it has deleted them, and has not.
 		late := map[*deadLetter]error{}
@@ -78,7 +78,7 @@ func (d *deadLetters) delete(letters []*deadLetter) map[*deadLetter]error {
 		return a, nil
 	})
 	for _, l := range letters {
-		l.settled = failed[l] == nil
+		l.deleted = failed[l] == nil
 	}
 	return failed
 }
@@ -89,10 +89,10 @@ type batchAnswer struct {
 	failed    []types.BatchResultErrorEntry
 }
 
-// notOurs is SQS's refusal of one entry, by which the message is not held here any more.
-type notOurs struct{ text string }
+// notOursError is SQS's refusal of one entry, by which the message is not held here any more.
+type notOursError struct{ text string }
 
-func (e *notOurs) Error() string { return e.text }
+func (e *notOursError) Error() string { return e.text }
 
 // inBatches makes a request for each ten messages, and again for those that SQS fails at through its own fault. It
 // returns why it failed for some.
@@ -153,7 +153,7 @@ func insist(batch []*deadLetter, request func(context.Context, []*deadLetter) (*
 			}
 			text := fmt.Sprintf("SQS refused it: %s: %s", aws.ToString(f.Code), aws.ToString(f.Message))
 			if errs[left[n]] = errors.New(text); f.SenderFault {
-				errs[left[n]] = &notOurs{text}
+				errs[left[n]] = &notOursError{text}
 			} else {
 				again = append(again, left[n])
 			}

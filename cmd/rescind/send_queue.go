@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/rescindhq/rescind/handlers"
 )
 
 const (
@@ -150,10 +152,9 @@ func withRetries(failed func(error)) func(*sqs.Options) {
 // isUnsent reports whether an attempt is known not to have put messages on the queue: AWS refused it, or there
 // was no connection.
 func isUnsent(err error) bool {
-	var refused smithy.APIError
 	var answered interface{ HTTPStatusCode() int }
 	var network *net.OpError
-	if errors.As(err, &refused) && errors.As(err, &answered) && answered.HTTPStatusCode()/100 == 4 {
+	if handlers.OriginOf(err) == handlers.FromService && errors.As(err, &answered) && answered.HTTPStatusCode()/100 == 4 {
 		return true // also of errors that the SDK has no type for, such as AccessDenied
 	}
 	return errors.As(err, &network) && network.Op == "dial"
