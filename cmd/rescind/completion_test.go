@@ -8,13 +8,16 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send schema iam completion version",
+		"":                            "demo dev sim worker send dlq schema iam completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,
 		"send --action batch:C":       "batch:CancelJob",
 		"send --action=batch:C":       "--action=batch:CancelJob",
 		"send --action x --dr":        "--dry-run",
+		"dlq ":                        "list send purge",
+		"dlq p":                       "purge",
+		"dlq send --n":                "--new-id",
 		"send -p ":                    "",
 		"send --json f":               "",
 		"completion ":                 "bash zsh fish",

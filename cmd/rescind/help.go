@@ -6,7 +6,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// examples are printed at the end of each subcommand's help.
+// examples are printed at the end of each subcommand's help, and of those below it.
 var examples = map[string]string{
 	"demo": `  rescind demo
   rescind demo --targets 500 --json`,
@@ -24,6 +24,10 @@ var examples = map[string]string{
     -p ClusterId=j-2AXXXXXXGAPLF -p 'StepIds=["s-1A2B3C4D5E6F7"]'
   rescind send commands.jsonl --campaign over-budget
   make-commands | rescind send - --json --wait --ledger dynamodb:rescind`,
+	"dlq": `  rescind dlq list
+  rescind dlq send --field parameters.jobId --dry-run
+  rescind dlq send --id 6f1c0a52-1 --new-id
+  rescind dlq purge --reason 'action is unknown*' --json`,
 	"schema": `  rescind schema command
   rescind schema outcome`,
 	"iam": `  rescind iam worker    # in the environment of the worker
@@ -47,8 +51,8 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return fmt.Errorf("printing help: %w", err)
 	}
-	if selected := ctx.Selected(); selected != nil && examples[selected.Name] != "" {
-		_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", examples[selected.Name])
+	if path := pathOf(ctx.Selected()); len(path) > 0 && examples[path[0]] != "" {
+		_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", examples[path[0]])
 		return err
 	}
 	return nil

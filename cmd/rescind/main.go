@@ -35,6 +35,7 @@ type cli struct {
 	Sim    simCmd    `cmd:"" help:"Serve the AWS simulator alone, on a port, for compose files and tests."`
 	Worker workerCmd `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
 	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
+	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
 	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an auditor or a role in another account needs."`
 
@@ -170,14 +171,22 @@ func complain(s streams, text string) {
 	}
 }
 
-// subcommandOf returns the subcommand that a command line was for that Kong refused, and a space; "" if it named
-// none.
+// subcommandOf returns the subcommand that a command line was for that Kong refused, such as "dlq send", and a space;
+// "" if it named none.
 func subcommandOf(err error) string {
 	var refused *kong.ParseError
 	if errors.As(err, &refused) && refused.Context.Selected() != nil {
-		return refused.Context.Selected().Name + " "
+		return strings.Join(pathOf(refused.Context.Selected()), " ") + " "
 	}
 	return ""
+}
+
+// pathOf returns the names by which a subcommand is called.
+func pathOf(n *kong.Node) []string {
+	if n == nil || n.Type != kong.CommandNode {
+		return nil
+	}
+	return append(pathOf(n.Parent), n.Name)
 }
 
 // newParser returns the parser of the command line.

@@ -123,12 +123,17 @@ func (k *checker) one(v value) *sending {
 	}
 	return &sending{
 		Line: v.line, ID: c.ID, State: stateUnsent, body: string(body),
-		group: c.Action.Service() + "/" + c.Account + "/" + c.Region,
+		group: groupOf(c),
 		// What Key, Fingerprint and confirmOf need. The rest would take memory while the outcomes are awaited.
 		command:       command.Command{ID: c.ID, DryRun: c.DryRun, Confirm: c.Confirm, Action: c.Action, Parameters: c.Parameters, Account: c.Account, Region: c.Region},
 		statesAccount: members["account"] != nil, statesRegion: members["region"] != nil,
 		madeID: given["id"].Kind() != jsontext.KindString && k.members["id"] == nil,
 	}
+}
+
+// groupOf is the MessageGroupId of a command: SQS serves the groups of a standard queue fairly.
+func groupOf(c *command.Command) string {
+	return c.Action.Service() + "/" + c.Account + "/" + c.Region
 }
 
 // complete returns the members of a command with those that it leaves out. It always adds an id, so that

@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/rescindhq/rescind/handlers"
 )
 
 const (
@@ -77,10 +79,10 @@ func batches(all []*sending) (cut [][]*sending) {
 	size := 0
 	for _, c := range all {
 		last := len(cut) - 1
-		if last < 0 || len(cut[last]) == maxBatch || size+len(c.body) > maxBatchBytes {
+		if last < 0 || len(cut[last]) == maxBatch || size+c.size() > maxBatchBytes {
 			cut, size, last = append(cut, nil), 0, last+1
 		}
-		cut[last], size = append(cut[last], c), size+len(c.body)
+		cut[last], size = append(cut[last], c), size+c.size()
 	}
 	return cut
 }
@@ -107,7 +109,7 @@ func sendBatch(ctx context.Context, api *sqs.Client, queueURL string, batch []*s
 				}
 			}))
 		if err != nil {
-			err = fmt.Errorf("%w to %s: %w", errRequest, queueURL, advised(err))
+			err = fmt.Errorf("%w to %s: %w", errRequest, queueURL, advised(err, "sqs:SendMessage"))
 			for _, i := range left {
 				batch[i].State, batch[i].Error = state, err.Error()
 			}
@@ -150,15 +152,20 @@ func withRetries(failed func(error)) func(*sqs.Options) {
 // isUnsent reports whether an attempt is known not to have put messages on the queue: AWS refused it, or there
 // was no connection.
 func isUnsent(err error) bool {
-	var refused smithy.APIError
+	var answered interface{ HTTPStatusCode() int }
 	var network *net.OpError
-	return errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient || errors.As(err, &network) && network.Op == "dial"
+	if handlers.OriginOf(err) == handlers.FromService && errors.As(err, &answered) && answered.HTTPStatusCode()/100 == 4 {
+		return true // also of errors that the SDK has no type for, such as AccessDenied
+	}
+	return errors.As(err, &network) && network.Op == "dial"
 }
 
 func entriesOf(batch []*sending, left []int) []types.SendMessageBatchRequestEntry {
 	entries := make([]types.SendMessageBatchRequestEntry, len(left))
 	for n, i := range left {
-		entries[n] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(batch[i].body)}
+		entries[n] = types.SendMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(batch[i].body), MessageAttributes: batch[i].attributes,
+		}
 		if batch[i].group != "" {
 			entries[n].MessageGroupId = aws.String(batch[i].group)
 		}
@@ -172,8 +179,8 @@ func indexOf(id *string, batch []*sending) (i int, ok bool) {
 	return i, err == nil && i >= 0 && i < len(batch)
 }
 
-// advised adds to an error from AWS what the user can do about it.
-func advised(err error) error {
+// advised adds to an error from AWS what the user can do about it. permission is the one that the request needs.
+func advised(err error, permission string) error {
 	var refused smithy.APIError
 	var network *net.OpError
 	var name *net.DNSError
@@ -184,7 +191,7 @@ func advised(err error) error {
 		case "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist":
 			advice = "is the queue's URL right, and its account and region?"
 		case "AccessDenied", "AccessDeniedException":
-			advice = "these credentials need sqs:SendMessage on the queue"
+			advice = "these credentials need " + permission + " on the queue"
 		case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException":
 			advice = "are the AWS credentials right and not expired?"
 		}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/rescindhq/rescind/worker/command"
@@ -38,12 +40,23 @@ type sending struct {
 	Outcome jsontext.Value `json:"outcome,omitempty"`
 
 	body      string
-	group     string          // MessageGroupId: SQS serves the groups of a standard queue fairly
-	messageID string          // SQS's, once it is sent
-	command   command.Command // as far as Key, Fingerprint and confirmOf need it
-	madeID    bool            // the input has none
+	group     string // MessageGroupId: SQS serves the groups of a standard queue fairly
+	messageID string // SQS's, once it is sent
+	// attributes are those of the message, for one that is sent again.
+	attributes map[string]types.MessageAttributeValue
+	command    command.Command // as far as Key, Fingerprint and confirmOf need it
+	madeID     bool            // the input has none
 	// statesAccount and statesRegion are whether the command names them; otherwise they may be the worker's.
 	statesAccount, statesRegion bool
+}
+
+// size is what SQS counts of its message.
+func (c *sending) size() int {
+	n := len(c.body)
+	for name, a := range c.attributes {
+		n += len(name) + len(aws.ToString(a.DataType)) + len(aws.ToString(a.StringValue)) + len(a.BinaryValue)
+	}
+	return n
 }
 
 // sendReport is what became of all commands; --json prints it.

@@ -89,7 +89,7 @@ func runAgain(id string) string {
 // suchAs proposes an id for a command to be run again; "" for one that Rescind made or that is too long to
 // be added to.
 func suchAs(id string) string {
-	if next := id + ".2"; command.MayBeID(next) {
+	if next := command.NextID(id); next != "" {
 		return ", such as " + next
 	}
 	return ""
