@@ -125,7 +125,7 @@ var (
 	descOldest      = describe("lane_oldest_seconds", "How long the target has waited that waits longest; 0: none does.", laneLabels...)
 	descAllowed     = describe("lane_allowed_rate", "Requests a second that the quotas allow now; absent where nothing limits them.", laneLabels...)
 	descUsed        = describe("lane_used_rate", "Requests a second made in the last ten seconds or so.", laneLabels...)
-	descDeferred    = describe("lane_deferred_total", "Messages deferred because their lane could take no more: a lane holds a bounded share of the places, and one that is down takes few.", "action", "account", "region")
+	descDeferred    = describe("lane_deferred_total", "Messages deferred because their lane could take no more (it holds a bounded share of the places, and few while it is down), or because they had waited in it for RESCIND_PATIENCE.", "action", "account", "region")
 	descHeld        = describe("lane_places", "Places taken, a command of many targets counting for several.", "action", "account", "region")
 	descRate        = describe("quota_rate", "Calls a second that this quota allows now; absent where it is no limit.", "service", "operation", "account", "region")
 )

@@ -66,6 +66,9 @@ func (w *Worker) Report() (ready bool, lines []string) {
 		}
 	}
 	lines = slices.Concat(lines, stops, begun, fails)
+	for _, warning := range w.trouble.Warnings() {
+		lines = append(lines, "warns: "+warning)
+	}
 	if warning := w.pipeline.Warning(); warning != "" {
 		lines = append(lines, "warns: "+warning)
 	}

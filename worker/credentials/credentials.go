@@ -24,6 +24,8 @@ const (
 	// evenly from 0 to the lesser of base·2ⁿ and most, so that an outage's end is seen within seconds.
 	backoffBase = 200 * time.Millisecond
 	backoffMost = 5 * time.Second
+	// warnAfter is how many retrievals in a row must fail, while the credentials are still good, before that is said.
+	warnAfter = 4
 )
 
 // Own is the name of the worker's own credentials.
@@ -166,6 +168,9 @@ func (s *Source) retrieve(flight chan struct{}, asked trouble.Attempt) {
 		if s.goodLocked(now) {
 			asked.Dropped()
 			s.renewing = true
+			if s.failures >= warnAfter {
+				s.peer.Warn(trouble.CannotRenew, s.why)
+			}
 		} else {
 			asked.Failed(s.why)
 		}

@@ -189,6 +189,7 @@ func (p *place) wait() time.Duration {
 	}
 	p.a.lanes.mu.Lock()
 	defer p.a.lanes.mu.Unlock()
+	p.held.deferred++
 	return p.a.wait(p.held, p.at.outlook(p.group), p.targets)
 }
 

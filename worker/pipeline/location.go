@@ -166,6 +166,8 @@ func plus(a, b lane.Stats) lane.Stats {
 // LaneKey is how a lane is labelled in metrics.
 type LaneKey struct{ Action, Verb, Account, Region string }
 
+func (k LaneKey) String() string { return k.Action + " " + k.Verb + " " + k.Account + " " + k.Region }
+
 // QuotaKey is how a quota is labelled in metrics; Operation is "*" for that of a whole service.
 type QuotaKey struct{ Service, Operation, Account, Region string }
 

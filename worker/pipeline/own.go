@@ -18,7 +18,7 @@ const (
 	ownEventsWhy  = "the results topic is subscribed to the command queue"
 	ownEventsDo   = "remove the subscription, or give it a filter policy"
 	// ownEventsRecent is for how long after the last one they are warned of.
-	ownEventsRecent = 5 * time.Minute
+	ownEventsRecent = 2 * time.Minute
 )
 
 // ownEvents counts events of workers' own that came in on a queue of commands. They get no outcome,
@@ -58,7 +58,7 @@ func (o *ownEvents) count() int64 {
 	return o.seen
 }
 
-// Warning is what is amiss that stops nothing: own events that came in during the last five minutes.
+// Warning is what is amiss that stops nothing: own events that came in during the last two minutes.
 // "": nothing.
 func (p *Pipeline) Warning() string {
 	p.own.mu.Lock()

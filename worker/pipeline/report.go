@@ -37,19 +37,25 @@ func reported[R any](l *lanes, service string, call handlers.Call[R], at handler
 // report says what a request's results mean for its peer. Any word of AWS about one target shows
 // that the peer is got through to; what did not get through is then that target's own.
 func report[R any](peer *trouble.Peer, asked trouble.Attempt, targets []handlers.Target, results []R, errOf func(R) *handlers.Error) {
-	var failed, throttled *handlers.Error
+	var failed, throttled, denied *handlers.Error
 	through := false
 	for i, r := range results {
 		switch e := errOf(r); hearing(e) {
 		case heard:
 			through = true
 			peer.Item(targets[i].ID, nil)
+			if e != nil && e.Class == handlers.NotAuthorized {
+				denied = e
+			}
 		case slowed:
 			throttled = e
 		case unheard:
 			failed = e
 			peer.Item(targets[i].ID, e)
 		}
+	}
+	if denied != nil {
+		peer.Warn(trouble.Denies, denied)
 	}
 	switch {
 	case through:

@@ -71,8 +71,13 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 	case deadLettering:
 		body, mark := fitMark(l, *how.mark)
 		dead := outgoing{body: body, attribute: mark}
-		if s.replace(l, "dead-lettering", s.o.DeadLetters[l.QueueURL], dead, &s.stats.DeadLettered) {
-			s.log.Warn("message dead-lettered", zap.String("message", l.MessageID), zap.String("command", trouble.Clean(how.mark.CommandID, saidMost)),
+		done := s.replace(l, "dead-lettering", s.o.DeadLetters[l.QueueURL], dead, &s.stats.DeadLettered)
+		said := "message dead-lettered"
+		if !done {
+			said = "message to be dead-lettered remains on its queue"
+		}
+		if done || l.Receives() <= 1 { // it comes again and again while the dead-letter queue refuses it
+			s.log.Warn(said, zap.String("message", l.MessageID), zap.String("command", trouble.Clean(how.mark.CommandID, saidMost)),
 				zap.String("reason", trouble.Clean(how.mark.Reason, saidMost)), zap.String("field", trouble.Clean(how.mark.Field, saidMost)), zap.String("queue", l.QueueURL))
 		}
 	}

@@ -35,6 +35,8 @@ type Peer struct {
 	folded  bool          // the lines are that peer's
 	untried bool          // it failed, and nobody has tried it for a while
 	single  singles
+	// warnings are what is amiss though it gets through.
+	warnings map[string]*warning
 }
 
 // Attempt is one request to a peer. Exactly one of its methods is to be called, once.
@@ -129,9 +131,12 @@ func (p *Peer) succeed() {
 	p.open--
 	p.heard, p.through = now, now
 	var l *line
-	if !p.said.IsZero() && !p.folded {
-		_, _, again := p.wordsLocked()
-		l = p.lineLocked(now, zapcore.InfoLevel, again)
+	if !p.said.IsZero() {
+		clear(p.single.things) // they failed with the peer: whatever fails from now on does so alone
+		if !p.folded {
+			_, _, again := p.wordsLocked()
+			l = p.lineLocked(now, zapcore.InfoLevel, again)
+		}
 	}
 	p.forgetLocked()
 	p.mu.Unlock()
@@ -166,11 +171,15 @@ func (p *Peer) looked(now time.Time) (again bool) {
 	default:
 		l = p.dueLocked(now, !p.hard.IsZero() && now.Sub(p.since) >= p.silence())
 	}
-	again = p.activeLocked()
 	single := p.single.due(now, p, !p.said.IsZero())
+	over := p.warningsDue(now)
+	again = p.activeLocked()
 	p.mu.Unlock()
 	l.say()
 	single.say()
+	for _, each := range over {
+		each.say()
+	}
 	return again
 }
 
@@ -196,7 +205,7 @@ func (p *Peer) isActive() bool {
 }
 
 func (p *Peer) activeLocked() bool {
-	return p.open > 0 || !p.since.IsZero() && !p.untried || p.single.any()
+	return p.open > 0 || !p.since.IsZero() && !p.untried || p.single.any() || len(p.warnings) > 0
 }
 
 // whyLocked is why it fails, also where no attempt has come back yet.

@@ -16,6 +16,7 @@ const (
 	doSignature = "the secret key is wrong, or " + doClock
 	doForeign   = "something between the worker and AWS answers (a proxy, a firewall, a captive portal): look at HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"
 	doWait      = "nothing here; AWS itself has trouble (https://health.aws.amazon.com), and the worker goes on trying"
+	doSingle    = "look at these targets: AWS fails for them alone, and the worker goes on trying them; no other waits for them"
 	doThrottled = "nothing here; the worker asks less often. Others may use up the quota: see Service Quotas and RESCIND_QUOTAS"
 	doRole      = "let the worker assume this role: its trust policy, and sts:AssumeRole in the worker's own policy"
 	doMissing   = "create it again, or mend the setting and restart: "

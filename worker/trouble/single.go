@@ -2,6 +2,7 @@ package trouble
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -66,28 +67,71 @@ func (p *Peer) Item(id string, why error) {
 	found.last, found.why = now, why
 }
 
-// due is the line about things that have failed for a minute, where others of the peer got through
-// since; nil for none. What nobody tries any more is forgotten.
-func (s *singles) due(now time.Time, p *Peer, isDown bool) *line {
-	var old []string
+// failing are the things that have failed for a minute where others of the peer got through since, the oldest first.
+func (s *singles) failing(p *Peer) (old []string) {
+	now := time.Now()
 	for id, each := range s.things {
-		switch {
-		case now.Sub(each.last) > untriedAfter:
-			delete(s.things, id)
-		case now.Sub(each.since) >= singleGrace && p.through.After(each.since):
+		if now.Sub(each.since) >= singleGrace && p.through.After(each.since) {
 			old = append(old, id)
 		}
 	}
-	if isDown || len(old) == 0 || now.Sub(s.logged) < every {
+	slices.SortFunc(old, func(a, b string) int {
+		return cmp.Or(s.things[a].since.Compare(s.things[b].since), cmp.Compare(a, b))
+	})
+	return old
+}
+
+// describe is the one that has failed for longest, and why.
+func (s *singles) describe(p *Peer, failing []string) (*thing, reason) {
+	one := s.things[failing[0]]
+	r := causeOf(p.kind, p.name, one.why, one.last, 0).reason()
+	if r.do == doWait || r.do == "" { // others of the peer are well
+		r.do = doSingle
+	}
+	return one, r
+}
+
+// namesMost is how many things a line names.
+const namesMost = 3
+
+// named names things: "3 targets (a, b, c)".
+func named(failing []string) string {
+	some := make([]string, 0, namesMost)
+	for _, id := range failing[:min(len(failing), namesMost)] {
+		some = append(some, Clean(id, singleIDMost))
+	}
+	more, noun := "", "targets"
+	if len(failing) > namesMost {
+		more = ", …"
+	}
+	if len(failing) == 1 {
+		noun = "target"
+	}
+	return fmt.Sprintf("%d %s (%s%s)", len(failing), noun, strings.Join(some, ", "), more)
+}
+
+// due is the line about things that have failed for a minute, where others of the peer got through
+// since, or that none does any more; nil for none. What nobody tries any more is forgotten.
+func (s *singles) due(now time.Time, p *Peer, isDown bool) *line {
+	for id, each := range s.things {
+		if now.Sub(each.last) > untriedAfter {
+			delete(s.things, id)
+		}
+	}
+	failing := s.failing(p)
+	switch {
+	case len(failing) == 0 && !s.logged.IsZero() && !isDown:
+		s.logged = time.Time{}
+		return &line{peer: p, level: zapcore.InfoLevel, text: string(p.kind) + " gets through for all targets that are tried", fields: []zap.Field{
+			zap.String("name", Clean(p.name, nameMost)),
+		}}
+	case isDown || len(failing) == 0 || now.Sub(s.logged) < every:
 		return nil
 	}
 	s.logged = now
-	first := slices.MinFunc(old, func(a, b string) int {
-		return cmp.Or(s.things[a].since.Compare(s.things[b].since), cmp.Compare(a, b))
-	})
-	one := s.things[first]
+	one, r := s.describe(p, failing)
 	return &line{peer: p, level: zapcore.WarnLevel, text: string(p.kind) + " gets through, but not for some targets", fields: append([]zap.Field{
-		zap.String("name", Clean(p.name, nameMost)), zap.Int("targets", len(old)), zap.String("one", Clean(first, singleIDMost)),
+		zap.String("name", Clean(p.name, nameMost)), zap.String("targets", named(failing)),
 		zap.Time("since", one.since), zap.String("for", rounded(now.Sub(one.since))),
-	}, causeOf(p.kind, p.name, one.why, one.last, 0).reason().fields()...)}
+	}, r.fields()...)}
 }

@@ -21,6 +21,8 @@
 //   - What fails for want of credentials logs nothing while these fail: one cause is one line.
 //   - One thing (a target) that fails for a minute where others of its peer get through is not the
 //     peer's trouble. One line a minute counts such things and names one.
+//   - What is amiss at a peer that gets through (Warn: it denies calls; credentials cannot be renewed) is said at once, once
+//     a minute while it goes on, and once when it has not happened for two minutes. [Peers.Warnings] lists it meanwhile.
 //   - At most 20 lines of a kind are logged in a minute; the rest are counted in one more.
 package trouble
 

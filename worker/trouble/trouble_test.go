@@ -197,6 +197,31 @@ func TestAPeerThatNobodyTriesAnyMore(t *testing.T) {
 	})
 }
 
+func TestWarningsOfWhatGetsThrough(t *testing.T) {
+	const denies = "warn: lane answers, and denies calls"
+	virtual(t, func(r *rig) {
+		p := r.Peer(trouble.Lane, "batch:CancelJobs 1 r", func() int { return 7 })
+		for range 90 {
+			p.Warn(trouble.Denies, errDown)
+			p.Begin().Through()
+			time.Sleep(time.Second)
+		}
+		all := r.logs.All()
+		if m := all[len(all)-1].ContextMap(); m["times"] != int64(61) || m["why"] != "it is down" || m["held"] != int64(7) {
+			t.Errorf("%v", m)
+		}
+		r.said(denies, denies)
+		if w := r.Warnings(); len(w) != 1 || w[0] != "lane batch:CancelJobs 1 r answers, and denies calls since 2000-01-01T00:00:00Z (90 times, the last 1s ago): it is down" {
+			t.Errorf("%q", w)
+		}
+		time.Sleep(3 * time.Minute)
+		r.said("info: lane answers, and denies calls: not in the last two minutes")
+		if w, f := r.Warnings(), r.Failing(); len(w)+len(f) != 0 {
+			t.Errorf("%q, %v", w, f)
+		}
+	})
+}
+
 func TestOneTargetThatFailsWhereOthersGetThrough(t *testing.T) {
 	const single = "warn: lane gets through, but not for some targets"
 	virtual(t, func(r *rig) {
@@ -216,11 +241,33 @@ func TestOneTargetThatFailsWhereOthersGetThrough(t *testing.T) {
 		if len(all) < 2 {
 			return
 		}
-		if m := all[1].ContextMap(); m["targets"] != int64(2) || m["one"] != "bad-1" || m["why"] != "it is down" {
+		if m := all[1].ContextMap(); m["targets"] != "2 targets (bad-1, bad-2)" || m["why"] != "it is down" || m["do"] == nil {
 			t.Errorf("%v", m)
 		}
+		if w := r.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "lane l gets through, but not for 2 targets (bad-1, bad-2): it is down; do: look at these targets") {
+			t.Errorf("%q", w)
+		}
 		time.Sleep(time.Hour) // nobody tries them any more
-		r.said(single, single)
+		r.said(single, single, "info: lane gets through for all targets that are tried")
+		if w := r.Warnings(); len(w) != 0 {
+			t.Errorf("%q", w)
+		}
+	})
+	virtual(t, func(r *rig) { // those that failed with their peer are well, once that is
+		p := r.Peer(trouble.Lane, "l", nil)
+		for i := range 150 {
+			p.Item(fmt.Sprintf("t-%d", i), errDown)
+			p.Begin().Failed(errDown)
+			time.Sleep(time.Second)
+		}
+		for range 200 {
+			p.Begin().Through()
+			time.Sleep(time.Second)
+		}
+		r.said(begins, still, still, again)
+		if w := r.Warnings(); len(w) != 0 {
+			t.Errorf("%q", w)
+		}
 	})
 	virtual(t, func(r *rig) { // alone, it is the lane's
 		p := r.Peer(trouble.Lane, "l", nil)
