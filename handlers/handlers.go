@@ -12,7 +12,7 @@
 // What only some services have is an interface of its own: [Resolver], where parameters leave open which
 // target is meant; [Holder], where targets are in something that may be at fault; [Escalator], where there is a
 // stronger action; [Lister], where one request lists many targets that have ended; [EventReader], where AWS sends an
-// event when one has. [Permitter] says which IAM permissions the calls need.
+// event when one has; [Explainer], where AWS may take a cancel and leave a target as it is for a time. [Permitter] says which IAM permissions the calls need.
 //
 // status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
 // word an error is, fields.go the rules of parameters, permissions.go those of IAM, common.go and perlocation.go what handlers share.
@@ -141,6 +141,13 @@ type Listing struct {
 type Page struct {
 	Readings map[string]Reading // by target ID
 	Next     string             // the page after it; "": this is the last
+}
+
+// Explainer is implemented by handlers whose service may take a cancel and leave a target as it is for a time, by what it
+// documents. Explain says why that may be of a target whose state was last read as r (zero: it was not read), in a
+// sentence without a full stop; "" where nothing is known. It is pure.
+type Explainer interface {
+	Explain(t Target, r Reading) string
 }
 
 // EventReader is implemented by handlers whose service sends an EventBridge event when the state of a target changes.

@@ -23,7 +23,7 @@ type work struct {
 
 	throttled int
 	byLane    map[pipeline.LaneKey]lane.Stats
-	ended                            map[handlers.Verdict]int // outcomes that were published for the first time
+	ended     map[handlers.Verdict]int // outcomes that were published for the first time
 }
 
 func (w *Worker) work() work {

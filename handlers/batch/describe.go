@@ -15,6 +15,8 @@ type detail struct {
 	cancelled, terminated bool
 	// reason is Batch's statusReason; of a job that was stopped, the reason that was sent.
 	reason string
+	// array: it is the parent of an array job.
+	array bool
 }
 
 func (h *handler) describe(ctx context.Context, at handlers.Location, targets []handlers.Target) []handlers.Reading {
@@ -34,6 +36,7 @@ func (h *handler) describe(ctx context.Context, at handlers.Location, targets []
 			cancelled:  aws.ToBool(j.IsCancelled),
 			terminated: aws.ToBool(j.IsTerminated),
 			reason:     aws.ToString(j.StatusReason),
+			array:      j.ArrayProperties != nil && aws.ToInt32(j.ArrayProperties.Size) > 0,
 		}}
 		jobs.put(aws.ToString(j.JobId), r)
 	}

@@ -46,6 +46,20 @@ func (h *handler) judgeState(a *handlers.Answer, t handlers.Target, tried handle
 	}
 }
 
+// Explain implements handlers.Explainer (API_CancelJob, AWS Batch API Reference).
+func (h *handler) Explain(_ handlers.Target, r handlers.Reading) string {
+	d, _ := r.Detail.(detail)
+	switch {
+	case types.JobStatus(r.State) != types.JobStatusPending:
+		return ""
+	case d.array:
+		return "the parent of an array job is PENDING until all of its children have ended; Batch cancels those"
+	case !h.stopsRunning:
+		return "Batch cancels a PENDING job once the jobs that it depends on have ended"
+	}
+	return ""
+}
+
 // Predict says accepted of a job that Batch would stop: one that it has stopped by the time it is read, right
 // after the call, comes to cancelled. How soon that is, Batch does not document.
 func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {

@@ -65,6 +65,14 @@ func (h *handler) Judge(_ handlers.Target, tried handlers.Tried, r handlers.Read
 	return a
 }
 
+// Explain implements handlers.Explainer (API_CancelSteps, Amazon EMR API Reference).
+func (h *handler) Explain(t handlers.Target, r handlers.Reading) string {
+	if q, _ := t.Params.(request); types.StepState(r.State) != types.StepStateCancelPending || q.option == string(types.StepCancellationOptionTerminateProcess) {
+		return ""
+	}
+	return "EMR has sent the step's process an interrupt, which it may ignore; TERMINATE_PROCESS does not ask it"
+}
+
 // Predict takes the cluster to be of a release that cancels: 5.28.0 or later, of 2019. ListSteps does not
 // tell, and before it a step that is RUNNING, or PENDING on one before 4.8.0 and on 5.0.0, is not cancellable.
 func (h *handler) Predict(t handlers.Target, r handlers.Reading) handlers.Answer {

@@ -167,6 +167,14 @@ func (h *handler) Stronger(t handlers.Target) (handlers.Stronger, bool) {
 // OnlyStronger is never: any open run may obey a request.
 func (h *handler) OnlyStronger(handlers.Reading) bool { return false }
 
+// Explain implements handlers.Explainer (API_RequestCancelWorkflowExecution, Amazon SWF API Reference).
+func (h *handler) Explain(handlers.Target, handlers.Reading) string {
+	if !h.asks {
+		return ""
+	}
+	return "SWF has recorded the request for the workflow's decider, which decides whether and when to stop"
+}
+
 // codes are SWF's own. An unknown resource is a run that nobody knows, one that was closed
 // (facts/aws.json: core.swf.second_cancel), or an unknown domain.
 var codes = handlers.Codes{

@@ -49,11 +49,28 @@ func (t *target) conclude(a handlers.Answer) {
 	case a.Status == handlers.Accepted && x.confirm > 0 && now.Before(x.proofUntil(now)):
 		t.isAwaited = true
 	default:
-		if a.Status == handlers.Accepted && a.Err == nil && t.escalation != "" && t.refusal != nil {
-			a.Err = &handlers.Error{Class: t.refusal.Class, Code: t.refusal.Code, Message: "the stronger action was refused: " + t.refusal.Message}
+		if a.Status == handlers.Accepted && a.Err == nil {
+			a.Err = t.explained()
 		}
 		t.end(a)
 	}
+}
+
+// explained is why a target that AWS took has not stopped: the stronger action was refused, or what its service documents.
+// nil: nothing is known.
+func (t *target) explained() *handlers.Error {
+	if t.escalation != "" && t.refusal != nil {
+		return &handlers.Error{Class: t.refusal.Class, Code: t.refusal.Code, Message: "the stronger action was refused: " + t.refusal.Message}
+	}
+	e, ok := t.handler.(handlers.Explainer)
+	if !ok {
+		return nil
+	}
+	why := e.Explain(t.Target, t.reading)
+	if why == "" {
+		return nil
+	}
+	return &handlers.Error{Class: handlers.Final, Message: why}
 }
 
 // isToEscalate reports whether the stronger action is due for a target of that status: AWS took the plain one, and

@@ -69,7 +69,7 @@ func (t *target) restore(p ledger.Progress, all map[handlers.Action]handlers.Han
 		t.answer = handlers.Answer{
 			Status: handlers.Status(known.Status), Before: known.Before, After: known.After, RequestID: known.RequestID,
 		}
-		if known.Code != "" {
+		if known.Code != "" || known.Message != "" {
 			t.answer.Err = &handlers.Error{Code: known.Code, Message: known.Message}
 		}
 		if known.Code == codePolicyDenied {
