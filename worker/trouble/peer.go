@@ -116,6 +116,7 @@ func (p *Peer) fail(began time.Time, why error, hard bool) {
 		}
 	}
 	p.failed++
+	delete(p.warnings, CannotRenew) // they have expired
 	p.last, p.why, p.took, p.wants, p.untried = now, why, now.Sub(began), wants, false
 	late := now.Sub(p.since) >= throttledGrace || !p.hard.IsZero() && now.Sub(p.hard) >= grace
 	line := p.dueLocked(now, late)

@@ -15,6 +15,7 @@ const (
 	doClock     = "clock" // see cause.clock
 	doSignature = "the secret key is wrong, or " + doClock
 	doForeign   = "something between the worker and AWS answers (a proxy, a firewall, a captive portal): look at HTTPS_PROXY, NO_PROXY and AWS_ENDPOINT_URL"
+	doProxy     = "a proxy wants to know who asks: put user and password into HTTPS_PROXY, or go round it (NO_PROXY)"
 	doWait      = "nothing here; AWS itself has trouble (https://health.aws.amazon.com), and the worker goes on trying"
 	doSingle    = "look at these targets: AWS fails for them alone, and the worker goes on trying them; no other waits for them"
 	doThrottled = "nothing here; the worker asks less often. Others may use up the quota: see Service Quotas and RESCIND_QUOTAS"
@@ -92,6 +93,8 @@ func (c *cause) byFault() string {
 		return c.known.Do
 	case c.see != "":
 		return ""
+	case c.isForeign() && c.status == http.StatusProxyAuthRequired:
+		return doProxy
 	case c.isForeign():
 		return doForeign
 	case c.isOwnSource():
@@ -172,5 +175,5 @@ func (c *cause) permission() string {
 	service := strings.ToLower(c.service)
 	service = cmp.Or(services[service], service)
 	action := service + ":" + c.operation
-	return "allow " + cmp.Or(actions[action], action) + " to the worker's role, and look at the resource's own policy"
+	return "allow " + cmp.Or(actions[action], action) + " to the worker's role (rescind iam worker prints all that it needs), and look at the resource's own policy"
 }

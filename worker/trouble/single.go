@@ -132,6 +132,6 @@ func (s *singles) due(now time.Time, p *Peer, isDown bool) *line {
 	one, r := s.describe(p, failing)
 	return &line{peer: p, level: zapcore.WarnLevel, text: string(p.kind) + " gets through, but not for some targets", fields: append([]zap.Field{
 		zap.String("name", Clean(p.name, nameMost)), zap.String("targets", named(failing)),
-		zap.Time("since", one.since), zap.String("for", rounded(now.Sub(one.since))),
+		zap.Time("since", one.since), zap.String("for", rounded(now.Sub(one.since))), zap.Time("lastFailed", one.last),
 	}, r.fields()...)}
 }
