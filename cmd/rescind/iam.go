@@ -28,6 +28,7 @@ type iamCmd struct {
 	QueueURL   []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queues of commands, comma separated. A sender uses the first."`
 	Topic      string   `name:"results-topic-arn" aliases:"topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to."`
 	DLQ        string   `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Queue for messages that cannot be run."`
+	StateQueue string   `name:"state-queue-url" env:"RESCIND_STATE_QUEUE_URL" help:"Queue of AWS's events of state changes (default: none)."`
 	RedriveARN []string `name:"redrive-arn" help:"ARN of the queue's own redrive target, if --dlq-url is not set; several for several queues."`
 	Ledger     string   `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH or dynamodb:TABLE."`
 	Name       string   `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment."`
@@ -116,6 +117,7 @@ func (c *iamCmd) deployment(ctx context.Context) (*permissions.Deployment, error
 	switch role {
 	case permissions.Worker:
 		need(c.deadLetters(d))
+		need(c.stateQueue(d))
 		need(c.topic(d))
 		need(c.otherRole(d))
 	case permissions.Auditor:
@@ -231,6 +233,13 @@ func (c *iamCmd) deadLetters(d *permissions.Deployment) error {
 		}
 	}
 	return nil
+}
+
+func (c *iamCmd) stateQueue(d *permissions.Deployment) (err error) {
+	if given := strings.TrimSpace(c.StateQueue); given != "" {
+		d.StateQueueARN, _, err = queueARN("--state-queue-url (RESCIND_STATE_QUEUE_URL)", given, d.Region)
+	}
+	return err
 }
 
 func (c *iamCmd) topic(d *permissions.Deployment) error {

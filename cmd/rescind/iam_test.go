@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/internal/awssim/iam"
 	"github.com/rescindhq/rescind/worker/ledger/dynamo"
 	"github.com/rescindhq/rescind/worker/permissions"
@@ -23,7 +24,7 @@ const (
 func withVariables(t *testing.T, line string) (code int, out, complaints string) {
 	t.Helper()
 	unconfigured(t)
-	for _, name := range []string{"RESCIND_DLQ_URL", "RESCIND_LEDGER", "RESCIND_ROLE", "RESCIND_REGIONS", "RESCIND_NAME"} {
+	for _, name := range []string{"RESCIND_DLQ_URL", "RESCIND_STATE_QUEUE_URL", "RESCIND_LEDGER", "RESCIND_ROLE", "RESCIND_REGIONS", "RESCIND_NAME"} {
 		t.Setenv(name, "")
 		if err := os.Unsetenv(name); err != nil {
 			t.Fatal(err)
@@ -45,6 +46,7 @@ func TestIAMPrintsPolicies(t *testing.T) {
 	for _, line := range []string{
 		iamWorker + " RESCIND_LEDGER=dynamodb:rescind RESCIND_ROLE=arn:aws:iam::{account}:role/rescind iam worker",
 		iamWorker + " iam worker --services batch --dry-run-only",
+		iamWorker + " RESCIND_STATE_QUEUE_URL=" + iamQueue + "-states iam worker --services emr",
 		"iam worker --services fsx,batch --region cn-north-1 --account 210987654321 --queue-url " + iamQueue + "," + iamQueue + "-too --redrive-arn arn:aws-cn:sqs:cn-north-1:123456789012:dead --topic-arn " + iamTopic,
 		iamWorker + " RESCIND_REGIONS=us-east-1,eu-west-1 iam worker --services iot",
 		iamWorker + " iam sender", iamWorker + " RESCIND_LEDGER=dynamodb:rescind iam sender",
@@ -94,6 +96,7 @@ func TestIAMSaysWhatIsMissing(t *testing.T) {
 		"RESCIND_QUEUE_URL=" + iamQueue + " RESCIND_RESULTS_TOPIC_ARN=" + iamTopic + " iam worker": "set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn",
 		"RESCIND_QUEUE_URL=commands iam sender":                                                    "must be the URL of a standard SQS queue",
 		"RESCIND_QUEUE_URL=https://sqs/123456789012/* iam sender":                                  "must be the URL of a standard SQS queue",
+		iamWorker + " iam worker --state-queue-url states":                                         "must be the URL of a standard SQS queue",
 		iamWorker + " iam worker --topic-arn outcomes":                                             "must be the ARN of an SNS topic",
 		iamWorker + " iam worker --services bacth":                                                 "did you mean batch?",
 		iamWorker + " iam worker --ledger redis:x":                                                 "RESCIND_LEDGER must be",
@@ -124,7 +127,13 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 	if err := dynamo.CreateTable(t.Context(), s.Config(), "ledger"); err != nil {
 		t.Fatal(err)
 	}
-	s.environment(t, "RESCIND_LEDGER=dynamodb:ledger", "AWS_ACCESS_KEY_ID=worker")
+	states, err := s.CreateQueue("states", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const execution = "arn:aws:states:us-east-1:123456789012:execution:machine:one"
+	s.PutExecutions(awssim.Execution{ARN: execution})
+	s.environment(t, "RESCIND_LEDGER=dynamodb:ledger", "RESCIND_STATE_QUEUE_URL="+states, "AWS_ACCESS_KEY_ID=worker")
 	policies := map[string]*iam.Policy{}
 	for _, role := range []string{"worker", "sender", "auditor"} {
 		code, out, complaints := ran(t, "", "iam", role, "--redrive-arn", s.QueueARN("commands-dlq"), "--account", "123456789012")
@@ -150,11 +159,14 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 	if code, out, complaints := ran(t, "", "send", "--wait", "--action=batch:CancelJob", "-p", "jobId=job"); code != exitDone {
 		t.Errorf("exit %d: %s%s", code, out, complaints)
 	}
+	if code, out, complaints := ran(t, "", "send", "--wait", "--confirm=1m", "--action=stepfunctions:StopExecution", "-p", "executionArn="+execution); code != exitDone {
+		t.Errorf("exit %d: %s%s", code, out, complaints)
+	}
 	cancel()
 	if code := <-ended; code != exitDone {
 		t.Errorf("exit %d: %s", code, log.String())
 	}
-	asked, refused := map[string]int{}, 0
+	asked, refused, events := map[string]int{}, 0, 0
 	for _, record := range s.History() {
 		for _, a := range record.Accesses {
 			who := record.Caller
@@ -162,6 +174,9 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 				continue // the test's own
 			}
 			asked[who]++
+			if a.Action == "sqs:DeleteMessage" && a.Resource == s.QueueARN(states) {
+				events++
+			}
 			if !policies[who].Allows(a) {
 				t.Errorf("the policy of the %s does not allow %s on %s", who, a.Action, a.Resource)
 			}
@@ -170,7 +185,7 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 			}
 		}
 	}
-	if asked["worker"] < 10 || asked["sender"] < 4 || refused == 0 {
-		t.Errorf("requests needed %v, of which an auditor may not make %d", asked, refused)
+	if asked["worker"] < 10 || asked["sender"] < 4 || refused == 0 || events == 0 {
+		t.Errorf("requests needed %v, of which an auditor may not make %d, for %d events", asked, refused, events)
 	}
 }
