@@ -49,6 +49,8 @@ func TestIAMPrintsPolicies(t *testing.T) {
 		iamWorker + " RESCIND_STATE_QUEUE_URL=" + iamQueue + "-states iam worker --services emr",
 		"iam worker --services fsx,batch --region cn-north-1 --account 210987654321 --queue-url " + iamQueue + "," + iamQueue + "-too --redrive-arn arn:aws-cn:sqs:cn-north-1:123456789012:dead --topic-arn " + iamTopic,
 		iamWorker + " RESCIND_REGIONS=us-east-1,eu-west-1 iam worker --services iot",
+		iamWorker + " iam operator",
+		"iam operator --queue-url " + iamQueue + " --redrive-arn arn:aws:sqs:us-east-1:123456789012:dead",
 		iamWorker + " iam sender", iamWorker + " RESCIND_LEDGER=dynamodb:rescind iam sender",
 		"iam auditor --account 123456789012 --ledger dynamodb:rescind",
 		"iam target-account-role --services stepfunctions,swf", "iam target-account-role --services batch --other-accounts 210987654321",
@@ -91,21 +93,24 @@ func TestIAMSaysWhatIsMissing(t *testing.T) {
 		"iam nobody":             "worker",
 		"iam worker":             "no queue: set RESCIND_QUEUE_URL",
 		"iam sender":             "no queue: set RESCIND_QUEUE_URL",
+		"iam operator":           "no queue: set RESCIND_QUEUE_URL",
 		"iam auditor":            "set --ledger (RESCIND_LEDGER) to dynamodb:TABLE",
 		"AWS_REGION= iam sender": "no AWS region: set --region",
-		"RESCIND_QUEUE_URL=" + iamQueue + " RESCIND_RESULTS_TOPIC_ARN=" + iamTopic + " iam worker": "set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn",
-		"RESCIND_QUEUE_URL=commands iam sender":                                                    "must be the URL of a standard SQS queue",
-		"RESCIND_QUEUE_URL=https://sqs/123456789012/* iam sender":                                  "must be the URL of a standard SQS queue",
-		iamWorker + " iam worker --state-queue-url states":                                         "must be the URL of a standard SQS queue",
-		iamWorker + " iam worker --topic-arn outcomes":                                             "must be the ARN of an SNS topic",
-		iamWorker + " iam worker --services bacth":                                                 "did you mean batch?",
-		iamWorker + " iam worker --ledger redis:x":                                                 "RESCIND_LEDGER must be",
-		iamWorker + " iam worker --role rescind":                                                   "RESCIND_ROLE must be the ARN",
-		iamWorker + " iam worker --trust":                                                          "--trust is for target-account-role",
-		iamWorker + " iam worker --region us-*":                                                    "no AWS region",
-		"iam auditor --ledger dynamodb:rescind":                                                    "set --account to its twelve digits",
-		"iam target-account-role --other-accounts 12":                                              "an account has twelve digits",
-		"iam target-account-role --trust":                                                          "--worker-role must be the ARN",
+		"RESCIND_QUEUE_URL=" + iamQueue + " RESCIND_RESULTS_TOPIC_ARN=" + iamTopic + " iam worker":                                          "set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn",
+		"RESCIND_QUEUE_URL=" + iamQueue + " iam operator":                                                                                   "set --dlq-url (RESCIND_DLQ_URL), or --redrive-arn",
+		"iam operator --queue-url " + iamQueue + " --redrive-arn arn:aws:sqs:us-east-1:123456789012:a,arn:aws:sqs:us-east-1:123456789012:b": "that of the first queue alone",
+		"RESCIND_QUEUE_URL=commands iam sender":                                                                                             "must be the URL of a standard SQS queue",
+		"RESCIND_QUEUE_URL=https://sqs/123456789012/* iam sender":                                                                           "must be the URL of a standard SQS queue",
+		iamWorker + " iam worker --state-queue-url states":                                                                                  "must be the URL of a standard SQS queue",
+		iamWorker + " iam worker --topic-arn outcomes":                                                                                      "must be the ARN of an SNS topic",
+		iamWorker + " iam worker --services bacth":                                                                                          "did you mean batch?",
+		iamWorker + " iam worker --ledger redis:x":                                                                                          "RESCIND_LEDGER must be",
+		iamWorker + " iam worker --role rescind":                                                                                            "RESCIND_ROLE must be the ARN",
+		iamWorker + " iam worker --trust":                                                                                                   "--trust is for target-account-role",
+		iamWorker + " iam worker --region us-*":                                                                                             "no AWS region",
+		"iam auditor --ledger dynamodb:rescind":                                                                                             "set --account to its twelve digits",
+		"iam target-account-role --other-accounts 12":                                                                                       "an account has twelve digits",
+		"iam target-account-role --trust":                                                                                                   "--worker-role must be the ARN",
 	} {
 		if code, out, complaints := withVariables(t, line); code != exitMisused || out != "" || !strings.Contains(complaints, says) {
 			t.Errorf("%s: exit %d, %q, %q, want %q", line, code, out, complaints, says)
@@ -117,6 +122,27 @@ func TestIAMSaysWhatIsMissing(t *testing.T) {
 	}
 	if code, out, complaints := withVariables(t, iamWorker+" iam worker --regions "+many); code != exitFailed || out != "" || !strings.Contains(complaints, "some of the --services") {
 		t.Errorf("60 regions: exit %d, %.100q, %q", code, out, complaints)
+	}
+}
+
+// startedWorker runs "rescind worker" until stop, and returns when it takes commands.
+func startedWorker(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	takes, ended := make(chan struct{}), make(chan int, 1)
+	log := &until{text: "taking commands", then: sync.OnceFunc(func() { close(takes) })}
+	go func() { ended <- run(ctx, []string{"worker"}, streams{strings.NewReader(""), log, log}) }()
+	select {
+	case <-takes:
+	case code := <-ended:
+		cancel()
+		t.Fatalf("exit %d: %s", code, log.String())
+	}
+	return func() {
+		cancel()
+		if code := <-ended; code != exitDone {
+			t.Errorf("exit %d: %s", code, log.String())
+		}
 	}
 }
 
@@ -145,16 +171,7 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	takes, ended := make(chan struct{}), make(chan int, 1)
-	log := &until{text: "taking commands", then: sync.OnceFunc(func() { close(takes) })}
-	go func() { ended <- run(ctx, []string{"worker"}, streams{strings.NewReader(""), log, log}) }()
-	select {
-	case <-takes:
-	case code := <-ended:
-		t.Fatalf("exit %d: %s", code, log.String())
-	}
+	stop := startedWorker(t)
 	t.Setenv("AWS_ACCESS_KEY_ID", "sender")
 	if code, out, complaints := ran(t, "", "send", "--wait", "--action=batch:CancelJob", "-p", "jobId=job"); code != exitDone {
 		t.Errorf("exit %d: %s%s", code, out, complaints)
@@ -162,10 +179,7 @@ func TestIAMInTheWorkersEnvironment(t *testing.T) {
 	if code, out, complaints := ran(t, "", "send", "--wait", "--confirm=1m", "--action=stepfunctions:StopExecution", "-p", "executionArn="+execution); code != exitDone {
 		t.Errorf("exit %d: %s%s", code, out, complaints)
 	}
-	cancel()
-	if code := <-ended; code != exitDone {
-		t.Errorf("exit %d: %s", code, log.String())
-	}
+	stop()
 	asked, refused, events := map[string]int{}, 0, 0
 	for _, record := range s.History() {
 		for _, a := range record.Accesses {

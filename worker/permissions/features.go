@@ -48,6 +48,15 @@ var ofSender = []feature{
 	{"Wait", hasTable, []string{"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:BatchGetItem"}, []string{"{table}"}},
 }
 
+// ofOperator is what "rescind dlq" needs: list, send and purge.
+var ofOperator = []feature{
+	{"DeadLetters", always, []string{"sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}, []string{"{deadLetters}"}},
+	{"SendAgain", always, []string{"sqs:SendMessage"}, []string{"{firstQueue}"}},
+	// Where RESCIND_DLQ_URL does not name the dead-letter queue, the queue's redrive policy does.
+	{"DeadLettersFound", findsDeadLetters, []string{"sqs:GetQueueUrl"}, []string{"{deadLetters}"}},
+	{"Redrive", findsDeadLetters, []string{"sqs:GetQueueAttributes"}, []string{"{firstQueue}"}},
+}
+
 // ofAuditor is what reading the ledger's table needs: commands by id, by campaign and by target.
 var ofAuditor = []feature{
 	{"Audit", hasTable, []string{"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:BatchGetItem"}, []string{"{table}"}},
