@@ -19,7 +19,7 @@ import (
 
 // iamCmd is `rescind iam`. Its flags are the worker's own where the worker has them, with the same variables.
 type iamCmd struct {
-	For string `arg:"" name:"role" enum:"worker,sender,operator,auditor,target-account-role" help:"Whose policy: worker, sender, operator, auditor, or target-account-role."`
+	For string `arg:"" name:"role" enum:"worker,sender,operator,auditor,target-account-role,state-queue" help:"Whose policy: worker, sender, operator, auditor, target-account-role, or state-queue."`
 
 	Services   []string `name:"services" help:"Services whose commands are run, comma separated (default: all)."`
 	DryRunOnly bool     `name:"dry-run-only" help:"For a worker that only previews: nothing that stops work is allowed."`
@@ -38,6 +38,7 @@ type iamCmd struct {
 	OtherRole  string   `name:"role" env:"RESCIND_ROLE" help:"Role for other accounts, such as arn:aws:iam::{account}:role/NAME."`
 	Others     []string `name:"other-accounts" help:"Accounts that have that role, comma separated (default: any)."`
 	WorkerRole string   `name:"worker-role" help:"ARN of the worker's own role, for --trust."`
+	RuleARN    []string `name:"rule-arn" help:"ARN of the EventBridge rule that sends to the state queue, for state-queue; several for several rules."`
 }
 
 // Help is printed by "rescind iam --help" above the flags.
@@ -49,12 +50,17 @@ that worker's policy. It asks AWS nothing. Roles:
   operator              rescind dlq: list, send, purge
   auditor               reads the ledger's table, without the deployment's key
   target-account-role   the role that a worker assumes in another account
+And of a queue, for its Policy attribute:
+  state-queue           lets the rule of --rule-arn send to the state queue, and nobody else
 
 Services: ` + strings.Join(serviceNames(), ", ") + `.`
 }
 
 // Run prints a policy, or what is missing to make one.
 func (c *iamCmd) Run(ctx context.Context, s streams) error {
+	if c.For == ofStateQueue {
+		return c.printStateQueue(ctx, s)
+	}
 	d, err := c.deployment(ctx)
 	if err != nil {
 		return err

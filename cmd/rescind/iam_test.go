@@ -15,6 +15,7 @@ import (
 
 const (
 	iamQueue  = "https://sqs.us-east-1.amazonaws.com/123456789012/commands"
+	iamRule   = "arn:aws:events:us-east-1:123456789012:rule/rescind-states"
 	iamTopic  = "arn:aws:sns:us-east-1:123456789012:outcomes"
 	iamWorker = "RESCIND_QUEUE_URL=" + iamQueue + " RESCIND_DLQ_URL=" + iamQueue + "-dlq RESCIND_RESULTS_TOPIC_ARN=" + iamTopic
 )
@@ -54,6 +55,7 @@ func TestIAMPrintsPolicies(t *testing.T) {
 		iamWorker + " iam sender", iamWorker + " RESCIND_LEDGER=dynamodb:rescind iam sender",
 		"iam auditor --account 123456789012 --ledger dynamodb:rescind",
 		"iam target-account-role --services stepfunctions,swf", "iam target-account-role --services batch --other-accounts 210987654321",
+		"RESCIND_STATE_QUEUE_URL=" + iamQueue + "-states iam state-queue --rule-arn " + iamRule,
 		"RESCIND_NAME=night iam target-account-role --trust --worker-role arn:aws:iam::123456789012:role/rescind-worker",
 	} {
 		code, out, complaints := withVariables(t, line)
@@ -110,6 +112,11 @@ func TestIAMSaysWhatIsMissing(t *testing.T) {
 		iamWorker + " iam worker --region us-*":                                                                                             "no AWS region",
 		"iam auditor --ledger dynamodb:rescind":                                                                                             "set --account to its twelve digits",
 		"iam target-account-role --other-accounts 12":                                                                                       "an account has twelve digits",
+		"iam state-queue --rule-arn " + iamRule:                                                                                             "no state queue: set --state-queue-url",
+		"iam state-queue --state-queue-url " + iamQueue:                                                                                     "set --rule-arn to the ARN",
+		"iam state-queue --state-queue-url " + iamQueue + " --rule-arn rule/states":                                                         "--rule-arn must be the ARN",
+		"iam state-queue --state-queue-url " + iamQueue + " --rule-arn " + iamRule + "*":                                                    "--rule-arn must be the ARN",
+		"iam state-queue --state-queue-url states --rule-arn " + iamRule:                                                                    "must be the URL of a standard SQS queue",
 		"iam target-account-role --trust":                                                                                                   "--worker-role must be the ARN",
 	} {
 		if code, out, complaints := withVariables(t, line); code != exitMisused || out != "" || !strings.Contains(complaints, says) {
