@@ -26,7 +26,7 @@ func TestCompletions(t *testing.T) {
 		"worker --log-level ":         "debug info warn error",
 		"worker --log-level=w":        "--log-level=warn",
 		"worker --token ":             "",
-		"worker --state":              "", // hidden
+		"worker --polic":              "", // hidden
 		"iam t":                       "target-account-role",
 		"iam worker --services=b":     "--services=batch",
 		"nonsense --nothing=x --more": "",

@@ -37,6 +37,8 @@ var examples = map[string]string{
     --results-topic-arn arn:aws:sns:us-east-1:123456789012:outcomes
   rescind iam auditor --account 123456789012 --ledger dynamodb:rescind
   rescind iam target-account-role --services batch
+  rescind iam state-queue \
+    --rule-arn arn:aws:events:us-east-1:123456789012:rule/rescind-states
   rescind iam target-account-role --trust \
     --worker-role arn:aws:iam::123456789012:role/rescind-worker`,
 	"version": `  rescind version

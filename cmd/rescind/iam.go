@@ -19,16 +19,17 @@ import (
 
 // iamCmd is `rescind iam`. Its flags are the worker's own where the worker has them, with the same variables.
 type iamCmd struct {
-	For string `arg:"" name:"role" enum:"worker,sender,auditor,target-account-role" help:"Whose policy: worker, sender, auditor, or target-account-role."`
+	For string `arg:"" name:"role" enum:"worker,sender,operator,auditor,target-account-role,state-queue" help:"Whose policy: worker, sender, operator, auditor, target-account-role, or state-queue."`
 
 	Services   []string `name:"services" help:"Services whose commands are run, comma separated (default: all)."`
 	DryRunOnly bool     `name:"dry-run-only" help:"For a worker that only previews: nothing that stops work is allowed."`
 	Trust      bool     `name:"trust" help:"Print the trust policy of target-account-role instead. It needs --worker-role."`
 
-	QueueURL   []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queues of commands, comma separated. A sender uses the first."`
+	QueueURL   []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queues of commands, comma separated. A sender and an operator use the first."`
 	Topic      string   `name:"results-topic-arn" aliases:"topic-arn" env:"RESCIND_RESULTS_TOPIC_ARN" help:"Topic that outcomes are published to."`
 	DLQ        string   `name:"dlq-url" env:"RESCIND_DLQ_URL" help:"Queue for messages that cannot be run."`
-	RedriveARN []string `name:"redrive-arn" help:"ARN of the queue's own redrive target, if --dlq-url is not set; several for several queues."`
+	StateQueue string   `name:"state-queue-url" env:"RESCIND_STATE_QUEUE_URL" help:"Queue of AWS's events of state changes (default: none)."`
+	RedriveARN []string `name:"redrive-arn" help:"ARN of the queue's own redrive target, if --dlq-url is not set; a worker has one for each queue."`
 	Ledger     string   `name:"ledger" env:"RESCIND_LEDGER" default:"bolt:rescind.db" help:"bolt:PATH or dynamodb:TABLE."`
 	Name       string   `name:"name" env:"RESCIND_NAME" default:"default" help:"Name of this deployment."`
 	Region     string   `name:"region" help:"The worker's own region (default: AWS_REGION, or that of the profile)."`
@@ -37,6 +38,7 @@ type iamCmd struct {
 	OtherRole  string   `name:"role" env:"RESCIND_ROLE" help:"Role for other accounts, such as arn:aws:iam::{account}:role/NAME."`
 	Others     []string `name:"other-accounts" help:"Accounts that have that role, comma separated (default: any)."`
 	WorkerRole string   `name:"worker-role" help:"ARN of the worker's own role, for --trust."`
+	RuleARN    []string `name:"rule-arn" help:"ARN of the EventBridge rule that sends to the state queue, for state-queue; several for several rules."`
 }
 
 // Help is printed by "rescind iam --help" above the flags.
@@ -45,14 +47,20 @@ func (*iamCmd) Help() string {
 that worker's policy. It asks AWS nothing. Roles:
   worker                runs commands
   sender                rescind send, with --wait if the ledger is a table
+  operator              rescind dlq: list, send, purge
   auditor               reads the ledger's table, without the deployment's key
   target-account-role   the role that a worker assumes in another account
+And of a queue, for its Policy attribute:
+  state-queue           lets the rule of --rule-arn send to the state queue, and nobody else
 
 Services: ` + strings.Join(serviceNames(), ", ") + `.`
 }
 
 // Run prints a policy, or what is missing to make one.
 func (c *iamCmd) Run(ctx context.Context, s streams) error {
+	if c.For == ofStateQueue {
+		return c.printStateQueue(ctx, s)
+	}
 	d, err := c.deployment(ctx)
 	if err != nil {
 		return err
@@ -109,22 +117,25 @@ func (c *iamCmd) deployment(ctx context.Context) (*permissions.Deployment, error
 	}
 	need(c.placed(ctx, d))
 	need(c.served(d))
-	if role == permissions.Worker || role == permissions.Sender {
+	if role == permissions.Worker || role == permissions.Sender || role == permissions.Operator {
 		need(c.queues(d))
 	}
 	d.Account = cmp.Or(c.Account, d.Account)
 	switch role {
 	case permissions.Worker:
 		need(c.deadLetters(d))
+		need(c.stateQueue(d))
 		need(c.topic(d))
 		need(c.otherRole(d))
+	case permissions.Operator:
+		need(c.deadLetter(d))
 	case permissions.Auditor:
 		if !strings.HasPrefix(c.Ledger, "dynamodb:") {
 			need(errors.New("an auditor reads the ledger's table: set --ledger (RESCIND_LEDGER) to dynamodb:TABLE; a file needs no policy"))
 		}
 	case permissions.Sender, permissions.Target:
 	}
-	if role != permissions.Target {
+	if role != permissions.Target && role != permissions.Operator {
 		need(c.table(d))
 	}
 	if !accountID.MatchString(d.Account) && (role == permissions.Worker || d.Table != "") {
@@ -231,6 +242,21 @@ func (c *iamCmd) deadLetters(d *permissions.Deployment) error {
 		}
 	}
 	return nil
+}
+
+// deadLetter sets the one dead-letter queue that rescind dlq reads.
+func (c *iamCmd) deadLetter(d *permissions.Deployment) error {
+	if err := c.deadLetters(d); err != nil || len(d.DeadLetterARNs) == 1 {
+		return err
+	}
+	return errors.New("rescind dlq reads one dead-letter queue: set --redrive-arn to that of the first queue alone")
+}
+
+func (c *iamCmd) stateQueue(d *permissions.Deployment) (err error) {
+	if given := strings.TrimSpace(c.StateQueue); given != "" {
+		d.StateQueueARN, _, err = queueARN("--state-queue-url (RESCIND_STATE_QUEUE_URL)", given, d.Region)
+	}
+	return err
 }
 
 func (c *iamCmd) topic(d *permissions.Deployment) error {

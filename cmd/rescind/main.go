@@ -37,7 +37,7 @@ type cli struct {
 	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
 	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
-	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an auditor or a role in another account needs."`
+	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an operator, an auditor or a role in another account needs."`
 
 	Completion  completionCmd `cmd:"" help:"Print a script that makes bash, zsh or fish complete rescind's commands and flags."`
 	Version     versionCmd    `cmd:"" help:"Print version, commit and Go of this binary."`

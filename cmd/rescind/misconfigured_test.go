@@ -44,7 +44,9 @@ func newSite(t *testing.T) *site {
 	}
 	server := httptest.NewUnstartedServer(nil)
 	s := &site{url: "http://" + server.Listener.Addr().String(), dir: t.TempDir()}
-	s.Sim = awssim.New(awssim.Options{BaseURL: s.url, History: true})
+	o := awssim.Options{BaseURL: s.url, History: true}
+	o.Events.Queue = "arn:aws:sqs:us-east-1:123456789012:states" // which is there only if a test creates it
+	s.Sim = awssim.New(o)
 	server.Config.Handler = s.Handler()
 	server.Start()
 	t.Cleanup(func() {

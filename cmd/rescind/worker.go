@@ -61,8 +61,8 @@ type workerCmd struct {
 	LogFormat   string   `name:"log-format" env:"RESCIND_LOG_FORMAT" default:"auto" help:"json or console (default: by terminal)."`
 
 	// Not built yet. If one is set the worker does not start, so that nobody relies on it.
-	Policy     string `hidden:"" name:"policy" env:"RESCIND_POLICY"`
-	Token      string `hidden:"" name:"admin-token" env:"RESCIND_ADMIN_TOKEN"`
+	Policy string `hidden:"" name:"policy" env:"RESCIND_POLICY"`
+	Token  string `hidden:"" name:"admin-token" env:"RESCIND_ADMIN_TOKEN"`
 }
 
 // Help is printed by "rescind worker --help" above the flags.
@@ -178,7 +178,7 @@ func (c *workerCmd) options() (o worker.Options, faults []error) {
 	o = worker.Options{
 		Name: c.Name, QueueURLs: trimmed(c.QueueURL), TopicARN: strings.TrimSpace(c.Topic), DeadLetterURL: strings.TrimSpace(c.DLQ),
 		StateQueueURL: strings.TrimSpace(c.StateQueue),
-		LedgerName: c.Ledger, Regions: trimmed(c.Regions), Role: c.Role,
+		LedgerName:    c.Ledger, Regions: trimmed(c.Regions), Role: c.Role,
 	}
 	for _, each := range []struct{ name, value string }{
 		{"RESCIND_POLICY", c.Policy}, {"RESCIND_ADMIN_TOKEN", c.Token},

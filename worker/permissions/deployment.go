@@ -22,6 +22,7 @@ type Deployment struct {
 	QueueARNs        []string // of the command queues, in their order
 	DeadLetterARNs   []string // of the queues for what cannot be run
 	DeadLettersNamed bool     // RESCIND_DLQ_URL names it; else it is the redrive target of the queues
+	StateQueueARN    string   // of the queue of AWS's events of state changes; "": none
 	TopicARN         string
 	Table            string // of the ledger; "": it is in a file
 	// Role is the role in other accounts, "{account}" standing for the account; "": none.
@@ -43,6 +44,7 @@ func (d *Deployment) expand(patterns, accounts []string) []string {
 		{"{queues}", d.QueueARNs},
 		{"{firstQueue}", d.QueueARNs[:min(1, len(d.QueueARNs))]},
 		{"{deadLetters}", d.DeadLetterARNs},
+		{"{stateQueue}", []string{d.StateQueueARN}},
 		{"{topic}", []string{d.TopicARN}},
 		{"{table}", []string{"arn:" + partition + ":dynamodb:" + d.Region + ":" + d.Account + ":table/" + d.Table}},
 		{"{role}", []string{role}},

@@ -3,7 +3,8 @@
 // handler ([handlers.Permitter]), so that a new service brings its own.
 //
 // A value travels like this. [Deployment] says what is switched on, and names the resources; [Rows] are the
-// permissions of a role in it; [Policy] makes a policy document of rows. It calls no AWS, and knows no flags.
+// permissions of a role in it; [Policy] makes a policy document of rows. [Trust] is the document of who may take a role,
+// and [StateQueue] that of who may send to a queue. It calls no AWS, and knows no flags.
 //
 // The actions, and the resources that AWS can check for each, are those of AWS's Service Authorization Reference
 // ("Actions, resources, and condition keys for Amazon SQS", and so on), as a public copy of June 2026 has

@@ -15,6 +15,7 @@ func always(*Deployment) bool             { return true }
 func hasTable(d *Deployment) bool         { return d.Table != "" }
 func namesDeadLetters(d *Deployment) bool { return d.DeadLettersNamed }
 func findsDeadLetters(d *Deployment) bool { return !d.DeadLettersNamed }
+func hasStateQueue(d *Deployment) bool    { return d.StateQueueARN != "" }
 func hasRole(d *Deployment) bool          { return d.Role != "" }
 
 // ofWorker is what a worker needs, whatever it cancels.
@@ -26,13 +27,16 @@ var ofWorker = []feature{
 	// At start: RESCIND_DLQ_URL is looked at, and the URL of a redrive target is asked for.
 	{"DeadLetterNamed", namesDeadLetters, []string{"sqs:GetQueueAttributes"}, []string{"{deadLetters}"}},
 	{"DeadLetterFound", findsDeadLetters, []string{"sqs:GetQueueUrl"}, []string{"{deadLetters}"}},
+	// Events that prove something are deleted; what is no event is hidden for a while, and stays.
+	{"StateQueue", hasStateQueue, []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}, []string{"{stateQueue}"}},
 	// Without GetTopicAttributes a worker warns and starts.
 	{"Publish", always, []string{"sns:Publish", "sns:GetTopicAttributes"}, []string{"{topic}"}},
+	// BatchWriteItem stores the index of several targets, and what events have shown.
 	{"Ledger", hasTable, []string{
 		"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem",
 	}, []string{"{table}"}},
-	// For /ended, which "rescind send --wait" asks.
-	{"Ended", hasTable, []string{"dynamodb:BatchGetItem"}, []string{"{table}"}},
+	// For /ended, which "rescind send --wait" asks, and for looks at what events have shown.
+	{"Lookups", hasTable, []string{"dynamodb:BatchGetItem"}, []string{"{table}"}},
 	// Optional: without it the built-in quotas are in force.
 	{"Quotas", always, []string{"servicequotas:ListServiceQuotas"}, []string{"*"}},
 	{"OtherAccounts", hasRole, []string{"sts:AssumeRole"}, []string{"{role}"}},
@@ -42,6 +46,15 @@ var ofWorker = []feature{
 var ofSender = []feature{
 	{"Send", always, []string{"sqs:SendMessage"}, []string{"{firstQueue}"}},
 	{"Wait", hasTable, []string{"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:BatchGetItem"}, []string{"{table}"}},
+}
+
+// ofOperator is what "rescind dlq" needs: list, send and purge.
+var ofOperator = []feature{
+	{"DeadLetters", always, []string{"sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}, []string{"{deadLetters}"}},
+	{"SendAgain", always, []string{"sqs:SendMessage"}, []string{"{firstQueue}"}},
+	// Where RESCIND_DLQ_URL does not name the dead-letter queue, the queue's redrive policy does.
+	{"DeadLettersFound", findsDeadLetters, []string{"sqs:GetQueueUrl"}, []string{"{deadLetters}"}},
+	{"Redrive", findsDeadLetters, []string{"sqs:GetQueueAttributes"}, []string{"{firstQueue}"}},
 }
 
 // ofAuditor is what reading the ledger's table needs: commands by id, by campaign and by target.

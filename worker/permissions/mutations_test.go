@@ -18,9 +18,10 @@ import (
 // of it, and adds some that nothing needs: each time the test of policies names what is wrong.
 func TestThePolicyTestCanFail(t *testing.T) {
 	some := registered(every)
-	d := deployment(options{}, some)
+	o := options{states: true}
+	d := deployment(o, some)
 	for role, made := range map[permissions.Role][]iam.Access{
-		permissions.Worker: slices.Concat(engine(t, options{}), needs(t, some, own)), permissions.Target: needs(t, some, other),
+		permissions.Worker: slices.Concat(engine(t, o), needs(t, some, own)), permissions.Target: needs(t, some, other),
 	} {
 		rows := rowsOf(t, role, d)
 		if found := faults(t, rows, made); len(found) > 0 {

@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	topicARN = "arn:aws:sns:us-east-1:123456789012:outcomes"
-	queueARN = "arn:aws:sqs:us-east-1:123456789012:commands"
-	tableARN = "arn:aws:dynamodb:us-east-1:123456789012:table/ledger"
+	topicARN      = "arn:aws:sns:us-east-1:123456789012:outcomes"
+	queueARN      = "arn:aws:sqs:us-east-1:123456789012:commands"
+	stateQueueARN = "arn:aws:sqs:us-east-1:123456789012:states"
+	tableARN      = "arn:aws:dynamodb:us-east-1:123456789012:table/ledger"
 )
 
 // registered are the handlers of the services that commands may name, all or those that are wanted.
@@ -49,6 +50,9 @@ func deployment(o options, some []handlers.Handler) *permissions.Deployment {
 	}
 	if o.deadLetters {
 		d.Role = ""
+	}
+	if o.states {
+		d.StateQueueARN = stateQueueARN
 	}
 	return d
 }
@@ -211,7 +215,7 @@ func TestEachUseOfEachActionNeedsItsRows(t *testing.T) {
 
 // engine runs what a worker does besides cancelling: many commands at once, several targets in one, a message that
 // cannot be run, a command that waits for its proof, one that is held while Batch is down, and, where they are
-// switched on, another account and a question for outcomes.
+// switched on, another account, a question for outcomes, and events, with a message that is none.
 func engine(t *testing.T, o options) []iam.Access {
 	t.Helper()
 	o.stopsAfter = 10 * time.Minute
@@ -226,6 +230,9 @@ func engine(t *testing.T, o options) []iam.Access {
 			job.put(r.sim, other, 0)
 			commands = append(commands, `{"id":"there","action":"batch:CancelJob","account":"`+other+`","parameters":{"jobId":"job-0"}}`)
 		}
+		if o.states {
+			r.must(r.sim.Send(r.states, "no event"))
+		}
 		r.settle(commands...)
 		r.sim.SetDown("batch", true)
 		r.must(r.sim.Send(r.queue, `{"id":"held","action":"batch:CancelJob","parameters":{"jobId":"job-1"}}`))
@@ -235,6 +242,9 @@ func engine(t *testing.T, o options) []iam.Access {
 		r.settle()
 		_, err := r.w.Ended(r.Context(), "several", "held")
 		r.must(err)
+		if o.states {
+			r.shownByEvents()
+		}
 	})[own]
 }
 
@@ -245,7 +255,9 @@ func serviceOf(names ...string) func(handlers.Action) bool {
 // TestAWorkersPolicy: what is printed for a worker is what it needs and no more, by where its ledger is, how its
 // dead-letter queue is known, and which services are switched on.
 func TestAWorkersPolicy(t *testing.T) {
-	for _, o := range []options{{}, {inFile: true}, {deadLetters: true}, {inFile: true, deadLetters: true}} {
+	for _, o := range []options{
+		{}, {inFile: true}, {deadLetters: true}, {inFile: true, deadLetters: true}, {states: true}, {states: true, inFile: true},
+	} {
 		made := engine(t, o)
 		names := map[string]bool{}
 		for _, h := range registered(every) {

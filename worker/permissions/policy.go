@@ -77,6 +77,19 @@ func Trust(d *Deployment, workerRole string) Document {
 	return trust
 }
 
+// StateQueue is the policy of the state queue itself: EventBridge's rules send to it, and nobody else, whatever their own
+// policies allow ("Using resource-based policies for Amazon EventBridge", Amazon EventBridge User Guide).
+func StateQueue(d *Deployment, rules []string) Document {
+	send, on := []string{"sqs:SendMessage"}, []string{d.StateQueueARN}
+	policy := newDocument()
+	policy.Statement = []Statement{
+		// ArnNotEquals holds also for requests that have no aws:SourceArn: those of users and roles.
+		{Sid: "NobodyElseSends", Effect: "Deny", Principal: map[string][]string{"AWS": {"*"}}, Action: send, Resource: on, Condition: Condition{"ArnNotEquals": {"aws:SourceArn": rules}}},
+		{Sid: "RuleSends", Effect: "Allow", Principal: map[string][]string{"Service": {"events.amazonaws.com"}}, Action: send, Resource: on, Condition: Condition{"ArnEquals": {"aws:SourceArn": rules}}},
+	}
+	return policy
+}
+
 // SessionName is the name of a deployment's sessions in other accounts.
 func SessionName(deployment string) string { return "rescind-" + deployment }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,8 +35,9 @@ type rig struct {
 	*testing.T
 	sim     *awssim.Sim
 	w       *worker.Worker
-	queue   string // URL
-	before  int    // requests of the history that were the test's own
+	queue   string // URL, as is states
+	states  string
+	before  int // requests of the history that were the test's own
 	options options
 }
 
@@ -43,6 +45,7 @@ type rig struct {
 type options struct {
 	inFile      bool // the ledger is a file, and no table
 	deadLetters bool // RESCIND_DLQ_URL is set
+	states      bool // RESCIND_STATE_QUEUE_URL is set
 	stopsAfter  time.Duration
 	quotas      worker.Quotas
 }
@@ -67,8 +70,13 @@ func run(t *testing.T, o options, do func(*rig)) map[string][]iam.Access {
 func newRig(t *testing.T, o options) *rig {
 	s := awssim.Options{History: true}
 	s.Batch.StopAfter, s.EMR.StopAfter, s.FSx.StopAfter, s.IoT.StopAfter, s.SWF.ObeyAfter = o.stopsAfter, o.stopsAfter, o.stopsAfter, o.stopsAfter, o.stopsAfter
+	if o.states {
+		s.Events.Queue = stateQueueARN
+	}
 	r := &rig{T: t, sim: awssim.New(s), options: o}
 	var err error
+	r.states, err = r.sim.CreateQueue("states", nil)
+	r.must(err)
 	r.queue, _, err = r.sim.CreateQueueWithDeadLetters("commands", 1000, nil)
 	r.must(err)
 	_, err = r.sim.CreateTopic("outcomes")
@@ -99,6 +107,9 @@ func (r *rig) start() (stop func()) {
 	}
 	if r.options.deadLetters {
 		o.DeadLetterURL, o.Role = r.queue+"-dlq", ""
+	}
+	if r.options.states {
+		o.StateQueueURL = r.states
 	}
 	r.w, err = worker.New(r.Context(), o)
 	r.must(err)
@@ -134,6 +145,17 @@ func (r *rig) settle(bodies ...string) {
 			r.Fatalf("%d outcomes of %d, and on the queue %+v", len(r.sim.Messages("outcomes")), wanted, r.sim.Depth(r.queue))
 		}
 	}
+}
+
+// shownByEvents fails where no outcome says that an event was its proof.
+func (r *rig) shownByEvents() {
+	r.Helper()
+	for _, m := range r.sim.Messages("outcomes") {
+		if strings.Contains(m.Body, `"confirmedBy":"event"`) {
+			return
+		}
+	}
+	r.Error("no target was shown to have stopped by an event")
 }
 
 // distinct are accesses without what is said twice.

@@ -13,10 +13,11 @@ type Role string
 
 // The roles.
 const (
-	Worker  Role = "worker"
-	Sender  Role = "sender"  // puts commands on the queue, and may wait for their outcomes
-	Auditor Role = "auditor" // reads the ledger's table
-	Target  Role = "target-account-role"
+	Worker   Role = "worker"
+	Sender   Role = "sender"   // puts commands on the queue, and may wait for their outcomes
+	Operator Role = "operator" // looks at what was dead-lettered, sends it again, deletes it
+	Auditor  Role = "auditor"  // reads the ledger's table
+	Target   Role = "target-account-role"
 )
 
 // Row is one permission of a role: an action, on what, and which feature needs it.
@@ -44,6 +45,8 @@ func Rows(role Role, d *Deployment) ([]Row, error) {
 		rows = append(rowsOf(ofWorker, d), of...)
 	case Sender:
 		rows = append(rowsOf(ofSender, d), guard(d)...)
+	case Operator:
+		rows = rowsOf(ofOperator, d)
 	case Auditor:
 		rows = append(rowsOf(ofAuditor, d), guard(d)...)
 	case Target:

@@ -95,14 +95,22 @@ func (s *Statement) check() error {
 }
 
 // operators compare the values of a request with those of a condition ("IAM JSON policy elements: Condition
-// operators"; "Single-valued vs. multivalued context keys", IAM User Guide).
+// operators"; "Single-valued vs. multivalued context keys", IAM User Guide). A key that a request does not have is not
+// equal to anything.
 var operators = map[string]func(request, condition []string) bool{
 	"StringEquals": func(request, condition []string) bool {
 		return len(request) == 1 && slices.Contains(condition, request[0])
 	},
+	"ArnEquals":    isARN,
+	"ArnNotEquals": func(request, condition []string) bool { return !isARN(request, condition) },
 	"ForAnyValue:StringEquals": func(request, condition []string) bool {
 		return slices.ContainsFunc(request, func(v string) bool { return slices.Contains(condition, v) })
 	},
+}
+
+// isARN reports whether a request's one value is an ARN that a condition has.
+func isARN(request, condition []string) bool {
+	return len(request) == 1 && slices.ContainsFunc(condition, func(pattern string) bool { return Match(pattern, request[0]) })
 }
 
 // Allows reports whether the policy allows an access: a statement does, and none denies it ("Policy evaluation

@@ -13,7 +13,10 @@ func TestWhatAPolicyAllows(t *testing.T) {
 		{"Sid": "Reads", "Effect": "Allow", "Action": ["batch:DescribeJobs", "dynamodb:GetItem"], "Resource": ["*"]},
 		{"Sid": "NotThis", "Effect": "Deny", "Action": ["dynamodb:GetItem"], "Resource": ["*"],
 			"Condition": {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["secret"]}}},
-		{"Sid": "Session", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": ["*"], "Condition": {"StringEquals": {"sts:RoleSessionName": ["a", "b"]}}}
+		{"Sid": "Session", "Effect": "Allow", "Action": ["sts:AssumeRole"], "Resource": ["*"], "Condition": {"StringEquals": {"sts:RoleSessionName": ["a", "b"]}}},
+		{"Sid": "Send", "Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": ["*"], "Condition": {"ArnEquals": {"aws:SourceArn": ["arn:a", "arn:b"]}}},
+		{"Sid": "SendAll", "Effect": "Allow", "Action": ["sqs:SendMessage"], "Resource": ["arn:aws:sqs:::all"]},
+		{"Sid": "NotSend", "Effect": "Deny", "Action": ["sqs:SendMessage"], "Resource": ["arn:aws:sqs:::all"], "Condition": {"ArnNotEquals": {"aws:SourceArn": ["arn:a"]}}}
 	]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -22,6 +25,7 @@ func TestWhatAPolicyAllows(t *testing.T) {
 		return map[string][]string{"dynamodb:LeadingKeys": values}
 	}
 	session := func(name string) map[string][]string { return map[string][]string{"sts:RoleSessionName": {name}} }
+	source := func(arn string) map[string][]string { return map[string][]string{"aws:SourceArn": {arn}} }
 	for _, row := range []struct {
 		access iam.Access
 		want   bool
@@ -36,6 +40,12 @@ func TestWhatAPolicyAllows(t *testing.T) {
 		{iam.Access{Action: "sts:AssumeRole", Resource: "r", Context: session("b")}, true},
 		{iam.Access{Action: "sts:AssumeRole", Resource: "r", Context: session("c")}, false},
 		{iam.Access{Action: "sts:AssumeRole", Resource: "r"}, false},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "q", Context: source("arn:b")}, true},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "q", Context: source("arn:c")}, false},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "q"}, false},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "arn:aws:sqs:::all", Context: source("arn:a")}, true},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "arn:aws:sqs:::all", Context: source("arn:b")}, false},
+		{iam.Access{Action: "sqs:SendMessage", Resource: "arn:aws:sqs:::all"}, false},
 	} {
 		if got := p.Allows(row.access); got != row.want {
 			t.Errorf("%+v: allowed %t, want %t", row.access, got, row.want)
