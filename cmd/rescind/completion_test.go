@@ -8,7 +8,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send schema completion version",
+		"":                            "demo dev sim worker send plan apply schema completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,
@@ -20,6 +20,9 @@ func TestCompletions(t *testing.T) {
 		"completion ":                 "bash zsh fish",
 		"completion bash ":            "",
 		"schema o":                    "outcome",
+		"plan b":                      "batch",
+		"plan batch --sub":            "--submitted-before --submitted-after",
+		"apply --ra":                  "--rate",
 		"worker --log-level ":         "debug info warn error",
 		"worker --log-level=w":        "--log-level=warn",
 		"worker --token ":             "",
