@@ -18,11 +18,14 @@ import (
 type Journal struct {
 	mu      sync.Mutex
 	file    *os.File
-	pending bytes.Buffer
-	writing bool // one of the callers of Add writes what all have put into pending
+	turn    sync.Cond    // stored has grown, or failed is set
+	pending bytes.Buffer // what one of the callers of Add will write for all
+	writing bool         // one does
 	failed  error
-	sent    []uint64 // a bit for each line, from 0
-	count   int
+	// added and stored count calls of Add: those that put their lines into pending, and those whose lines are on the disk.
+	added, stored uint64
+	sent          []uint64 // a bit for each line, from 0
+	count         int
 }
 
 // journalHeader is the journal's first line, and span each of the others.
@@ -44,6 +47,7 @@ func OpenJournal(path string, h *Header) (_ *Journal, err error) {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
 	j := &Journal{file: file, sent: make([]uint64, h.Count/64+1)}
+	j.turn.L = &j.mu
 	whole, err := j.read(h)
 	if err == nil {
 		err = file.Truncate(whole)
@@ -118,8 +122,8 @@ func (j *Journal) Count() int {
 	return j.count
 }
 
-// Add records lines, in ascending order, that were accepted. It returns once they are on the disk, or another call has
-// taken it on to put them there; its error is then that of a later call, or of Close.
+// Add records lines, in ascending order, that were accepted. It returns once they are on the disk. Calls that wait
+// together share one write.
 func (j *Journal) Add(lines []int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -131,12 +135,14 @@ func (j *Journal) Add(lines []int) error {
 		j.mark(s)
 		fmt.Fprintf(&j.pending, "{\"from\":%d,\"to\":%d}\n", s.From, s.To)
 	}
-	if j.writing {
-		return j.failed
-	}
-	j.writing = true
-	for j.pending.Len() > 0 && j.failed == nil {
-		text := bytes.Clone(j.pending.Bytes())
+	j.added++
+	for mine := j.added; j.stored < mine && j.failed == nil; {
+		if j.writing {
+			j.turn.Wait()
+			continue
+		}
+		j.writing = true
+		text, until := bytes.Clone(j.pending.Bytes()), j.added
 		j.pending.Reset()
 		j.mu.Unlock()
 		_, err := j.file.Write(text)
@@ -144,11 +150,11 @@ func (j *Journal) Add(lines []int) error {
 			err = j.file.Sync()
 		}
 		j.mu.Lock()
-		if err != nil {
+		if j.writing, j.stored = false, until; err != nil {
 			j.failed = fmt.Errorf("writing the journal: %w", err)
 		}
+		j.turn.Broadcast()
 	}
-	j.writing = false
 	return j.failed
 }
 
