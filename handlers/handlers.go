@@ -14,7 +14,8 @@
 // stronger action; [Lister], where one request lists many targets that have ended.
 //
 // status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
-// word an error is, fields.go the rules of parameters, common.go and perlocation.go what handlers share.
+// word an error is, fields.go the rules of parameters, common.go and perlocation.go what handlers share;
+// selection.go has the words of selecting targets by listing.
 // One folder below this one is one AWS service. To add one, see ARCHITECTURE.md.
 package handlers
 

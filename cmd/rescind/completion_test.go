@@ -20,6 +20,7 @@ func TestCompletions(t *testing.T) {
 		"completion ":                 "bash zsh fish",
 		"completion bash ":            "",
 		"schema o":                    "outcome",
+		"plan ":                       "batch emr fsx iot stepfunctions swf",
 		"plan b":                      "batch",
 		"plan batch --sub":            "--submitted-before --submitted-after",
 		"apply --ra":                  "--rate",

@@ -18,13 +18,23 @@ import (
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/handlers/batch"
+	"github.com/rescindhq/rescind/handlers/emr"
+	"github.com/rescindhq/rescind/handlers/fsx"
+	"github.com/rescindhq/rescind/handlers/iot"
+	"github.com/rescindhq/rescind/handlers/stepfunctions"
+	"github.com/rescindhq/rescind/handlers/swf"
 	"github.com/rescindhq/rescind/worker/campaign"
 	"github.com/rescindhq/rescind/worker/command"
 )
 
 // planCmd is `rescind plan`. One line here makes a service's selection a subcommand.
 type planCmd struct {
-	Batch planOf[batch.Selection, *batch.Selection] `cmd:"" help:"Plan to stop Batch jobs of a queue."`
+	Batch         planOf[batch.Selection, *batch.Selection]                 `cmd:"" help:"Plan to stop Batch jobs of a queue."`
+	EMR           planOf[emr.Selection, *emr.Selection]                     `cmd:"" name:"emr" help:"Plan to cancel EMR steps of clusters."`
+	FSx           planOf[fsx.Selection, *fsx.Selection]                     `cmd:"" name:"fsx" help:"Plan to cancel FSx data repository tasks."`
+	IoT           planOf[iot.Selection, *iot.Selection]                     `cmd:"" name:"iot" help:"Plan to cancel IoT job executions of a job, a thing or a thing group."`
+	StepFunctions planOf[stepfunctions.Selection, *stepfunctions.Selection] `cmd:"" name:"stepfunctions" help:"Plan to stop Step Functions executions of a state machine."`
+	SWF           planOf[swf.Selection, *swf.Selection]                     `cmd:"" name:"swf" help:"Plan to end SWF workflow executions of a domain."`
 }
 
 // Help is printed by "rescind plan --help" above the subcommands.
