@@ -45,6 +45,8 @@ type About struct {
 	Noun string
 	// ReadsEach: a command reads its target's state whatever the cancelling call answers.
 	ReadsEach bool
+	// Guessed: AWS publishes no quota for the service, and those of its calls are guesses.
+	Guessed bool
 	// Help says what is selected by default, and Examples has command lines; both for people.
 	Help, Examples string
 }

@@ -149,7 +149,7 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 		return misused("there is no terminal to ask at: add --yes to send %s; nothing was sent", many(r.Left, "command"))
 	}
 	to := screenOf(s.err)
-	to.printf("Campaign %s: %s of %s in account %s, %s,\n  planned %s ago by %s.\n", h.Campaign, many(h.Count, "command"), h.Service,
+	to.printf("Campaign %s: %s in account %s, %s,\n  planned %s ago by %s.\n", h.Campaign, many(h.Count, h.Service+" command"),
 		h.Account, h.Region, ago(time.Since(h.Created)), h.By)
 	if r.SentBefore > 0 {
 		to.printf("%s of them were sent before, and %s are left.\n", grouped(r.SentBefore), grouped(r.Left))

@@ -249,6 +249,8 @@ func filtersOf(filters any) map[string][]string {
 		switch value := v.Field(i).Interface().(type) {
 		case []string:
 			set[name] = value
+		case bool:
+			set[name] = []string{}
 		case handlers.Moment:
 			set[name] = []string{value.Format(time.RFC3339)}
 		default:

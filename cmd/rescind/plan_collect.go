@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,9 @@ import (
 	"github.com/rescindhq/rescind/worker/campaign"
 	"github.com/rescindhq/rescind/worker/command"
 )
+
+// gcPercent is by how much the memory may grow between two collections while targets are listed.
+const gcPercent = 40
 
 // maxExamples is how many targets a preview shows.
 const maxExamples = 10
@@ -66,6 +70,8 @@ func newCollector(c *planFlags, h *campaign.Header, to *campaign.Writer) *collec
 
 // list lists, and says every two seconds how far it is.
 func (f *collector) list(ctx context.Context, s streams, of selection, cfg aws.Config) error {
+	// Most of the memory is the set of hashes, which has no pointers: to collect often costs little.
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var failed atomic.Int64
 	cfg.Retryer = patient(&failed)
 	onStop(ctx, func() string { return "stopping; nothing is written, and nothing was stopped" }, "Nothing was written.")

@@ -24,7 +24,7 @@ type estimate struct {
 	Quota string  `json:"quota,omitempty"`
 	Rate  float64 `json:"rate,omitzero"`  // calls a second
 	Burst float64 `json:"burst,omitzero"` // calls at once
-	Known bool    `json:"known"`          // every operation has a quota
+	Known bool    `json:"known"`          // every operation has a quota, which is no guess of ours
 }
 
 // estimateCall is how many calls of an operation a campaign makes.
@@ -45,7 +45,7 @@ func (r *planReport) estimate(ctx context.Context, c *planFlags, cfg aws.Config,
 	table.PerRegion, _ = quotas.OfAccount(ctx, cfg, []string{r.Region}) // what could not be read is as AWS publishes it
 	at := handlers.Location{Account: r.Account, Region: r.Region}
 	e := &r.Estimate
-	e.Known = true
+	e.Known = !about.Guessed
 	var all handlers.Quota
 	sum := 0
 	add := func(operation string, calls, most int, own, service handlers.Quota) {
@@ -110,12 +110,14 @@ func (e *estimate) String() string {
 	if operation == "*" {
 		of = "of all " + service + " operations"
 	}
-	quota := fmt.Sprintf("the quota %s, %s calls a second", of, strconv.FormatFloat(e.Rate, 'g', -1, 64))
-	how := fmt.Sprintf(" (and %s at once)", grouped(int(e.Burst)))
-	if e.Seconds < 1 {
-		return "about a second: " + what + ", within " + quota + how
+	quota := fmt.Sprintf("the quota %s, %s calls a second and %s at once", of, strconv.FormatFloat(e.Rate, 'g', -1, 64), grouped(int(e.Burst)))
+	if !e.Known {
+		quota = strings.Replace(quota, "the quota", "a guess (AWS publishes no quota)", 1)
 	}
-	return fmt.Sprintf("about %s: %s, at %s%s", roughly(e.Seconds), what, quota, how)
+	if e.Seconds < 1 {
+		return "about a second: " + what + ", within " + quota
+	}
+	return fmt.Sprintf("about %s: %s, at %s", roughly(e.Seconds), what, quota)
 }
 
 // roughly is a duration to two digits, which is all that an estimate is good for.

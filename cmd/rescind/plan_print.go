@@ -116,7 +116,7 @@ func shortened(target string) string {
 func (r *planReport) filters() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(r.Selection)) {
-		fmt.Fprintf(&b, "\n  --%s %s", name, strings.Join(r.Selection[name], ","))
+		fmt.Fprintf(&b, "\n  --%s", strings.TrimSpace(name+" "+strings.Join(r.Selection[name], ",")))
 	}
 	return b.String()
 }

@@ -162,7 +162,7 @@ func TestPlanWritesWhatFlagsSay(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
-	if r.Campaign != "bad-release" || r.Limits.MaxPercent != 50 || fmt.Sprint(r.Selection) != "map[queue:[q] stop-running:[true]]" || !strings.HasPrefix(r.By, "arn:aws:") {
+	if r.Campaign != "bad-release" || r.Limits.MaxPercent != 50 || fmt.Sprint(r.Selection) != "map[queue:[q] stop-running:[]]" || !strings.HasPrefix(r.By, "arn:aws:") {
 		t.Errorf("%+v", r.Header)
 	}
 	again, _ := planned(t, "batch", "--queue=q", "--stop-running", "--campaign=bad-release", "--reason=another")
@@ -253,7 +253,7 @@ func TestPreviewFitsATerminal(t *testing.T) {
 			Selection: map[string][]string{"queue": {strings.Repeat("nightly,", 20)}}, Limits: campaign.Limits{Max: 1000},
 		},
 		Notes:    []string{strings.Repeat("a note ", 30)},
-		Estimate: estimate{Seconds: 144, Quota: "batch:*", Rate: 50, Burst: 50, Calls: []estimateCall{{"CancelJobs", 144, 50}, {"DescribeJobs", 72, 100}}},
+		Estimate: estimate{Known: true, Seconds: 144, Quota: "batch:*", Rate: 50, Burst: 50, Calls: []estimateCall{{"CancelJobs", 144, 50}, {"DescribeJobs", 72, 100}}},
 	}
 	for range maxExamples {
 		r.Examples = append(r.Examples, planExample{Target: "1d828f65-7a4d-42e8-996d-3b900ed59dc4" + hostile, Name: hostile + strings.Repeat("n", 60), State: "RUNNABLE", Began: noon})
@@ -279,7 +279,7 @@ func TestEstimates(t *testing.T) {
 	}{
 		{144, 50, 50, "about 2 s: "}, {40, 50, 50, "about a second: "}, {7200, 0.5, 10, "about 4.0 h: "}, {1000, 10, 10, "about 99 s: "}, {3010, 10, 10, "about 5 min: "},
 	} {
-		e := estimate{Calls: []estimateCall{{"CancelX", row.calls, 1}}}
+		e := estimate{Known: true, Calls: []estimateCall{{"CancelX", row.calls, 1}}}
 		e.bound("s:CancelX", row.calls, handlers.Quota{Rate: row.rate, Burst: row.burst})
 		if got := e.String(); !strings.HasPrefix(got, row.want) {
 			t.Errorf("%+v: %s", row, got)

@@ -39,7 +39,7 @@ const (
 // About says what FSx's selection is.
 func (s *Selection) About() handlers.About {
 	return handlers.About{
-		Service: "fsx", Noun: "FSx data repository task",
+		Service: "fsx", Noun: "FSx data repository task", Guessed: true,
 		Help: `Selects data repository tasks of file systems. AWS publishes no rate for these calls: the worker begins slowly and finds
 it, so that the time is a guess.`,
 		Examples: `  rescind plan fsx --file-system fs-0123456789abcdef0

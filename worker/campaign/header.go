@@ -21,7 +21,7 @@ type Header struct {
 	By       string    `json:"by"` // who planned: an ARN
 	Account  string    `json:"account"`
 	Region   string    `json:"region"`
-	// Selection has the flags by which the targets were selected, and their values.
+	// Selection has the flags by which the targets were selected, and their values; of a switch, none.
 	Selection map[string][]string `json:"selection"`
 	// Listed is how many targets AWS listed, whatever their names and ages; Count is how many lines follow, of
 	// which Counts has how many by AWS state; NotStopped are those that match and have no line, by reason.
