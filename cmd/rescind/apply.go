@@ -79,6 +79,9 @@ func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err erro
 	if err := c.limits(&plan.Header); err != nil {
 		return err
 	}
+	if !plan.Expires.IsZero() && time.Now().After(plan.Expires) {
+		return misused("its commands have expired at %s: plan again; nothing was sent", plan.Expires.Format(time.RFC3339))
+	}
 	journal, err := campaign.OpenJournal(c.journal(), &plan.Header)
 	if err != nil {
 		return fmt.Errorf("%w; nothing was sent", err)
@@ -153,6 +156,9 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 		h.Account, h.Region, ago(time.Since(h.Created)), h.By)
 	if r.SentBefore > 0 {
 		to.printf("%s of them were sent before, and %s are left.\n", grouped(r.SentBefore), grouped(r.Left))
+	}
+	if c.Rate.perSecond > 0 {
+		to.printf("Sending takes about %s at this rate.\n", roughly(float64(r.Left)/c.Rate.perSecond))
 	}
 	what := "Send"
 	if c.DryRun {

@@ -36,7 +36,7 @@ func (c *applyCmd) send(ctx context.Context, s streams, api *sqs.Client, plan *c
 	a := &applying{applyCmd: c, streams: s, api: api, journal: journal, group: h.Service + "/" + h.Account + "/" + h.Region}
 	goOn := "Run the same again to go on: no command is run twice."
 	onStop(ctx, func() string {
-		return fmt.Sprintf("stopping; %s of %s are sent, and requests under way are finished", grouped(a.sent.Load()), many(r.Left, "command"))
+		return fmt.Sprintf("stopping; %s of %s are sent", grouped(a.sent.Load()), grouped(r.Left)) // one line: a bar is drawn below
 	}, goOn)
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -80,6 +80,14 @@ func TestApplySendsExactlyTheLines(t *testing.T) {
 	}
 }
 
+// TestAnExpiredPlanIsNotSent: the worker would not run any of it.
+func TestAnExpiredPlanIsNotSent(t *testing.T) {
+	sim, queue, file := planOfJobs(t, 2, "--expires-in=1ns") // which is the second that the plan was made in
+	if code, _, complaints := ran(t, "", "apply", "--yes", "--queue-url", queue, file); code != exitMisused || !strings.Contains(complaints, "have expired at") || len(sim.Messages(queue)) > 0 {
+		t.Errorf("exit %d, %s", code, complaints)
+	}
+}
+
 func TestADryRunIsSentBesideTheRealOne(t *testing.T) {
 	sim, queue, file := planOfJobs(t, 12)
 	for _, flags := range [][]string{{"--dry-run"}, nil, {"--dry-run"}} {

@@ -25,6 +25,7 @@ import (
 	"github.com/rescindhq/rescind/handlers/swf"
 	"github.com/rescindhq/rescind/worker/campaign"
 	"github.com/rescindhq/rescind/worker/command"
+	"github.com/rescindhq/rescind/worker/quotas"
 )
 
 // planCmd is `rescind plan`. One line here makes a service's selection a subcommand.
@@ -73,6 +74,8 @@ type planFlags struct {
 	MaxPercent  float64       `name:"max-percent" placeholder:"N" help:"Most commands in percent of the targets that AWS listed; 0 is no limit."`
 	Quotas      string        `name:"quotas" env:"RESCIND_QUOTAS" help:"The worker's rates, for the time that it takes (default: the account's, else those that AWS publishes)."`
 	JSON        bool          `name:"json" help:"Print one JSON value on stdout."`
+
+	given quotas.Set
 }
 
 // Help is printed by "rescind plan SERVICE --help" above the flags.
@@ -161,7 +164,8 @@ func (c *planFlags) plan(ctx context.Context, s streams, of selection, filters a
 		return errors.Join(filterMisuse(err), to.Discard())
 	}
 	r.Inflow = of.Inflow()
-	return r.estimate(ctx, c, cfg, about, found)
+	r.estimate(ctx, c, cfg, about, found)
+	return nil
 }
 
 // finish writes the file, unless the listing did not end or nothing is to be stopped.
@@ -185,6 +189,10 @@ func (c *planFlags) check(service string) error {
 		return misused("--max must not be negative, as is %d; 0 is no limit", c.Max)
 	case c.MaxPercent < 0 || c.MaxPercent > 100:
 		return misused("--max-percent must be from 0 to 100, not %g", c.MaxPercent)
+	}
+	var err error
+	if c.given, err = quotas.Parse(c.Quotas, allHandlers()); err != nil {
+		return misused("--quotas: %w", err)
 	}
 	stronger := false
 	for _, h := range allHandlers() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/worker/campaign"
@@ -68,14 +69,14 @@ func newCollector(c *planFlags, h *campaign.Header, to *campaign.Writer) *collec
 	return found
 }
 
-// list lists, and says every two seconds how far it is.
+// list lists, and says every few seconds how far it is.
 func (f *collector) list(ctx context.Context, s streams, of selection, cfg aws.Config) error {
 	// Most of the memory is the set of hashes, which has no pointers: to collect often costs little.
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var failed atomic.Int64
 	cfg.Retryer = patient(&failed)
 	onStop(ctx, func() string { return "stopping; nothing is written, and nothing was stopped" }, "Nothing was written.")
-	stopProgress := every(2*time.Second, func() {
+	stopProgress := every(sayEvery, func() {
 		again := ""
 		if n := failed.Load(); n > 0 {
 			again = fmt.Sprintf("; %s throttled or failed, and tried again", count(n, "request"))
@@ -90,16 +91,25 @@ func (f *collector) list(ctx context.Context, s streams, of selection, cfg aws.C
 	case err != nil && errors.As(err, new(*handlers.FilterError)), err != nil && errors.As(err, new(misuse)):
 		return err
 	case err != nil:
-		return fmt.Errorf("%w; nothing was written", advised(err))
+		return listingError(err)
 	}
 	f.complete = true
 	if f.twice > 0 {
-		f.Note(fmt.Sprintf("%s listed twice, since they went on to another state meanwhile; each has one command.", grouped(f.twice)))
+		f.Note(fmt.Sprintf("%s listed twice, since they went on to another state meanwhile; each has one command, that of the first.", grouped(f.twice)))
 	}
 	if f.weakest > 0 {
 		f.Note(fmt.Sprintf("%s commands are without --escalate: nothing is stronger than their action.", grouped(f.weakest)))
 	}
 	return nil
+}
+
+// listingError is a failed listing, with what to do where that is known.
+func listingError(err error) error {
+	var refused smithy.APIError
+	if errors.As(err, &refused) && strings.HasPrefix(refused.ErrorCode(), "AccessDenied") || errors.As(err, &refused) && refused.ErrorCode() == "OperationNotPermittedFault" {
+		return fmt.Errorf("%w (these credentials may not list that: deploy/OPERATIONS.md has the permissions of a plan); nothing was written", err)
+	}
+	return fmt.Errorf("%w; nothing was written", advised(err))
 }
 
 // Listed counts.

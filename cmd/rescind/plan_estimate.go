@@ -36,12 +36,8 @@ type estimateCall struct {
 
 // estimate fills the report's estimate with the quotas that are in force: those given, the account's where they may be read, or
 // those that AWS publishes.
-func (r *planReport) estimate(ctx context.Context, c *planFlags, cfg aws.Config, about handlers.About, f *collector) error {
-	table := quotas.Table{Account: r.Account}
-	var err error
-	if table.Given, err = quotas.Parse(c.Quotas, allHandlers()); err != nil {
-		return misused("--quotas: %w", err)
-	}
+func (r *planReport) estimate(ctx context.Context, c *planFlags, cfg aws.Config, about handlers.About, f *collector) {
+	table := quotas.Table{Account: r.Account, Given: c.given}
 	table.PerRegion, _ = quotas.OfAccount(ctx, cfg, []string{r.Region}) // what could not be read is as AWS publishes it
 	at := handlers.Location{Account: r.Account, Region: r.Region}
 	e := &r.Estimate
@@ -75,7 +71,6 @@ func (r *planReport) estimate(ctx context.Context, c *planFlags, cfg aws.Config,
 		}
 	}
 	e.bound(about.Service+":*", sum, all)
-	return nil
 }
 
 // calls is how many calls a number of targets takes.

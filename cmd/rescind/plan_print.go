@@ -69,7 +69,7 @@ func (r *planReport) print(s screen) {
 
 // printNext says what was written and what comes next.
 func (r *planReport) printNext(s screen) {
-	s.printf("\nWritten to %s, one command a line. Review it, then send it with\n", r.File)
+	s.printf("\nWritten: %s\nReview it, then send exactly its lines:\n", r.File)
 	words := []string{"rescind apply", shellWord(r.File)}
 	if err := r.Limits.Hold(&r.Header); err != nil {
 		words = append(words, fmt.Sprintf("--max %d", r.Count))

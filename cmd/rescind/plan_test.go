@@ -196,6 +196,7 @@ func TestBadFiltersFailBeforeAnythingIsListed(t *testing.T) {
 		"batch --queue q --max-percent=101":                                    "--max-percent must be",
 		"batch --queue q --expires-in=-1s":                                     "--expires-in must be",
 		"batch --queue q --requested-by " + strings.Repeat("x", 129):           "--requested-by must have at most 128",
+		"batch --queue q --quotas batch:CancelJob":                             "--quotas: ",
 		"batch --queue q --quue r":                                             `did you mean "--queue"?`,
 		"batch --queue q --submitted-before 2026-11-30 --submitted-after 1:00": "--submitted-before: must be",
 	} {
@@ -224,7 +225,7 @@ func TestAPlanThatFailsLeavesNoFile(t *testing.T) {
 	sim.PutJobs(awssim.Job{ID: "a", Queue: "q"})
 	sim.SetFaults(awssim.Faults{"batch:ListJobs": {Denied: 1}})
 	code, _, complaints := ran(t, "", "plan", "batch", "--queue=q")
-	if code != exitFailed || !strings.Contains(complaints, "nothing was written") {
+	if code != exitFailed || !strings.Contains(complaints, "has the permissions of a plan") || !strings.Contains(complaints, "nothing was written") {
 		t.Errorf("exit %d, %s", code, complaints)
 	}
 	if left, _ := filepath.Glob("*"); len(left) > 0 {

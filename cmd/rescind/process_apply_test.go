@@ -40,13 +40,13 @@ func TestAKilledApplyGoesOn(t *testing.T) {
 	}
 	chance := rand.New(rand.NewPCG(20, uint64(time.Now().UnixNano())))
 	killed := 0
-	for kill := range kills {
+	for range kills {
 		cmd := h.rescind("apply", "--yes", "--rate=4000/s", file)
 		h.must(cmd.Start())
-		// At a random point of what is left: between any two of its messages, or before the first of them.
+		// At a random point: between any two of its messages, or before the first of them.
 		depth := func() int { return h.Depth(h.queue).Visible }
-		at := depth() + chance.IntN((commands-depth())/(kills-kill)*2+1)
-		for begin := time.Now(); depth() < at && time.Since(begin) < 10*time.Second; {
+		at := depth() + chance.IntN(2*commands/kills)
+		for begin := time.Now(); depth() < at && time.Since(begin) < 5*time.Second; {
 			time.Sleep(time.Duration(chance.IntN(2000)) * time.Microsecond)
 		}
 		h.must(cmd.Process.Signal(syscall.SIGKILL))

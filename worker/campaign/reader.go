@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -20,9 +21,12 @@ const maxLine = 512 << 10
 // Plan is a plan file that was read to its end and found to be whole.
 type Plan struct {
 	Header Header
+	// Expires is the latest expiresAt of its commands; zero: one of them has none, or there is none.
+	Expires time.Time
 
-	from  io.ReadSeeker
-	close func() error
+	from    io.ReadSeeker
+	close   func() error
+	lasting bool // a command does not expire
 }
 
 // Open reads a plan file and verifies all of it: form, digests, count, and that each line is a command of this
@@ -102,10 +106,26 @@ func (p *Plan) check(line []byte) error {
 		return errors.New("is of another campaign or service than the header")
 	case c.Account != h.Account || c.Region != h.Region:
 		return errors.New("is of another account or region than the header")
+	case !p.expires(c.ExpiresAt):
+		return errors.New("has an expiresAt that is no time")
 	case c.ID != id:
 		return fmt.Errorf("has the id %.150q, and not %s, which is that of its target", c.ID, id)
 	}
 	return nil
+}
+
+// expires notes when a command expires; ok is false if the text is no time.
+func (p *Plan) expires(text string) (ok bool) {
+	if text == "" {
+		p.lasting = true
+		p.Expires = time.Time{}
+		return true
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if !p.lasting && at.After(p.Expires) {
+		p.Expires = at
+	}
+	return err == nil
 }
 
 // Lines reads the commands' lines once more, in order. A line may be used until the next one is asked for. The error is that of reading,
