@@ -70,7 +70,9 @@ func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err erro
 	}
 	r.Queue = c.QueueURL[0]
 	onStop(ctx, func() string { return "stopping; nothing is sent" }, "Nothing was sent.")
+	stopSaying := every(sayEvery, func() { fmt.Fprintln(s.err, "reading and verifying the plan") })
 	plan, err := campaign.Open(c.File)
+	stopSaying()
 	if err != nil {
 		return misused("%w; nothing was sent", err)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -270,6 +272,53 @@ func TestPreviewFitsATerminal(t *testing.T) {
 		if strings.ContainsAny(text, "\u202e\u0085") {
 			t.Errorf("hostile text on the screen: %q", text)
 		}
+	}
+}
+
+// TestEstimatesCountCalls: as many as the worker's lanes make of the plan, by what takes the longest of the quotas.
+func TestEstimatesCountCalls(t *testing.T) {
+	sim, _ := plannable(t)
+	for i := range 5000 {
+		sim.PutJobs(awssim.Job{ID: fmt.Sprint("job-", i), Queue: "q"})
+	}
+	for i := range 600 { // 257 steps on the first cluster, and 343 on eleven others
+		sim.PutSteps(awssim.Step{ID: fmt.Sprint("s-", i), Cluster: fmt.Sprint("j-", max(0, i-256)%12)})
+		sim.PutJobExecutions(awssim.JobExecution{Thing: fmt.Sprint("thing-", i), Job: "fw"})
+	}
+	for _, row := range []struct {
+		args    string
+		calls   string
+		quota   string
+		seconds float64
+	}{
+		{"batch --queue q", "[{CancelJobs 100 50} {DescribeJobs 50 100}]", "batch:*", (150 - 50) / 50},
+		{"batch --queue q --quotas batch:CancelJobs=1/10", "[{CancelJobs 100 50} {DescribeJobs 50 100}]", "batch:CancelJobs", 90},
+		{"emr --all", "[{CancelSteps 13 256}]", "emr:CancelSteps", (13 - 10) / 0.5},
+		{"iot --job fw", "[{CancelJobExecution 600 1}]", "iot:CancelJobExecution", (600 - 10) / 10},
+	} {
+		_, r := planned(t, strings.Fields(row.args)...)
+		if e := r.Estimate; fmt.Sprint(e.Calls) != row.calls || e.Quota != row.quota || e.Seconds != row.seconds || !e.Known {
+			t.Errorf("%s: %+v", row.args, e)
+		}
+	}
+}
+
+// TestAnInterruptedPlanLeavesNoFile, however far it is.
+func TestAnInterruptedPlanLeavesNoFile(t *testing.T) {
+	sim, _ := plannable(t)
+	for i := range 3000 {
+		sim.PutJobs(awssim.Job{ID: fmt.Sprint("job-", i), Queue: "q"})
+	}
+	sim.SetHang("batch", true)
+	ctx, stop := context.WithCancel(t.Context())
+	defer time.AfterFunc(200*time.Millisecond, stop).Stop()
+	var complaints strings.Builder
+	if code := run(ctx, []string{"plan", "batch", "--queue=q"}, streams{strings.NewReader(""), io.Discard, &complaints}); code != exitFailed || !strings.Contains(complaints.String(), "interrupted; nothing was written") {
+		t.Errorf("exit %d, %s", code, &complaints)
+	}
+	sim.SetHang("batch", false)
+	if left, _ := filepath.Glob("*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
