@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -168,7 +169,7 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 	}
 	want, ask := "y", fmt.Sprintf("%s %s? [y/N] ", what, many(r.Left, "command"))
 	if r.Left > typeAbove {
-		want, ask = fmt.Sprint(r.Left), fmt.Sprintf("%s %s? Type the number to go on: ", what, many(r.Left, "command"))
+		want, ask = strconv.Itoa(r.Left), fmt.Sprintf("%s %s? Type the number to go on: ", what, many(r.Left, "command"))
 	}
 	fmt.Fprint(to, ask)
 	answer, err := readLine(ctx, in)
@@ -176,7 +177,10 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 		return err
 	}
 	answer = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(answer), ",", ""))
-	if answer != want && !(want == "y" && answer == "yes") {
+	if answer == "yes" {
+		answer = "y"
+	}
+	if answer != want {
 		return errors.New("not confirmed; nothing was sent")
 	}
 	return nil

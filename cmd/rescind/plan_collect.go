@@ -95,10 +95,10 @@ func (f *collector) list(ctx context.Context, s streams, of selection, cfg aws.C
 	}
 	f.complete = true
 	if f.twice > 0 {
-		f.Note(fmt.Sprintf("%s listed twice, since they went on to another state meanwhile; each has one command, that of the first.", grouped(f.twice)))
+		f.Note(grouped(f.twice) + " listed twice, since they went on to another state meanwhile; each has one command, that of the first.")
 	}
 	if f.weakest > 0 {
-		f.Note(fmt.Sprintf("%s commands are without --escalate: nothing is stronger than their action.", grouped(f.weakest)))
+		f.Note(grouped(f.weakest) + " commands are without --escalate: nothing is stronger than their action.")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,13 +124,13 @@ func (r *planReport) filters() string {
 
 // shellWord is a word as a shell takes it.
 func shellWord(word string) string {
-	if strings.ContainsFunc(word, func(r rune) bool {
-		return !strings.ContainsRune("-_./:=,+@%", r) && !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}) {
-		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	if plainWord.MatchString(word) {
+		return word
 	}
-	return word
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
+
+var plainWord = regexp.MustCompile(`^[-_./:=,+@%0-9a-zA-Z]+$`)
 
 // grouped is a number with its thousands set apart: "7,200".
 func grouped[N int | int64](n N) string {

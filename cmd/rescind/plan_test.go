@@ -216,7 +216,7 @@ func TestBadFiltersFailBeforeAnythingIsListed(t *testing.T) {
 func TestPlanOfAnUnknownQueueNamesTheNearest(t *testing.T) {
 	sim, _ := plannable(t)
 	sim.PutJobs(awssim.Job{ID: "a", Queue: "nightly"})
-	code, _, complaints := ran(t, "", "plan", "batch", "--queue=nigthly")
+	code, _, complaints := ran(t, "", "plan", "batch", "--queue=nihgtly")
 	if code != exitMisused || !strings.Contains(complaints, "did you mean nightly?") {
 		t.Errorf("exit %d, %s", code, complaints)
 	}

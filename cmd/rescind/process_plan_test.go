@@ -21,7 +21,7 @@ func raced() bool {
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		for _, s := range info.Settings {
-			ok = ok && !(s.Key == "-race" && s.Value == "true")
+			ok = ok && (s.Key != "-race" || s.Value != "true")
 		}
 	}
 	return !ok

@@ -92,13 +92,13 @@ func (s *Selection) List(ctx context.Context, cfg aws.Config, found handlers.Fou
 
 // matches reports whether a state machine is asked for, and notes by which of the flag's values.
 func (s *Selection) matches(m types.StateMachineListItem, matched []bool) bool {
-	any := len(s.Machine) == 0
+	asked := len(s.Machine) == 0
 	for i, glob := range s.Machine {
 		if handlers.Glob(glob, aws.ToString(m.Name)) || glob == aws.ToString(m.StateMachineArn) {
-			any, matched[i] = true, true
+			asked, matched[i] = true, true
 		}
 	}
-	return any
+	return asked
 }
 
 // executions lists the RUNNING executions of a state machine.

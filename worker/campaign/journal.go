@@ -69,10 +69,10 @@ func (j *Journal) read(h *Header) (whole int64, err error) {
 	lines := bufio.NewReader(j.file)
 	for {
 		text, err := lines.ReadSlice('\n')
-		if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
-			return whole, nil
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, bufio.ErrBufferFull):
+			return whole, nil // what follows is no whole line
+		case err != nil:
 			return 0, err
 		}
 		if whole == 0 {
@@ -81,14 +81,20 @@ func (j *Journal) read(h *Header) (whole int64, err error) {
 				return 0, errors.New("it is not of this plan: move it away, or apply the plan that it is of")
 			}
 		} else {
-			var s span
-			if json.Unmarshal(text, &s) != nil || s.From < 1 || s.To > h.Count {
+			s, ok := spanOf(text, h.Count)
+			if !ok {
 				return whole, nil
 			}
 			j.mark(s)
 		}
 		whole += int64(len(text))
 	}
+}
+
+// spanOf reads a line; ok is false if it is no span of a plan of so many lines.
+func spanOf(text []byte, count int) (s span, ok bool) {
+	err := json.Unmarshal(text, &s)
+	return s, err == nil && s.From >= 1 && s.To <= count
 }
 
 func (j *Journal) begin(h *Header) error {
