@@ -15,7 +15,8 @@
 // event when one has; [Explainer], where AWS may take a cancel and leave a target as it is for a time. [Permitter] says which IAM permissions the calls need.
 //
 // status.go has the statuses, errors.go the classes of errors and what follows from each, origin.go whose
-// word an error is, fields.go the rules of parameters, permissions.go those of IAM, common.go and perlocation.go what handlers share.
+// word an error is, fields.go the rules of parameters, permissions.go those of IAM, common.go and perlocation.go what
+// handlers share; selection.go has the words of selecting targets by listing.
 // One folder below this one is one AWS service. To add one, see ARCHITECTURE.md.
 package handlers
 

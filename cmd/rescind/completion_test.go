@@ -8,7 +8,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send dlq schema iam completion version",
+		"":                            "demo dev sim worker send plan apply dlq schema iam completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,
@@ -23,6 +23,10 @@ func TestCompletions(t *testing.T) {
 		"completion ":                 "bash zsh fish",
 		"completion bash ":            "",
 		"schema o":                    "outcome",
+		"plan ":                       "batch emr fsx iot stepfunctions swf",
+		"plan b":                      "batch",
+		"plan batch --sub":            "--submitted-before --submitted-after",
+		"apply --ra":                  "--rate",
 		"worker --log-level ":         "debug info warn error",
 		"worker --log-level=w":        "--log-level=warn",
 		"worker --token ":             "",

@@ -24,6 +24,11 @@ var examples = map[string]string{
     -p ClusterId=j-2AXXXXXXGAPLF -p 'StepIds=["s-1A2B3C4D5E6F7"]'
   rescind send commands.jsonl --campaign over-budget
   make-commands | rescind send - --json --wait --ledger dynamodb:rescind`,
+	"plan": `  rescind plan batch --queue nightly --submitted-before 12:00
+  rescind plan batch --queue gpu --job-name 'train-*' --stop-running`,
+	"apply": `  rescind apply batch-20261130T071500Z.plan.jsonl
+  rescind apply bad-release.plan.jsonl --rate 50/s --max 5000
+  rescind apply bad-release.plan.jsonl --dry-run --yes --json`,
 	"dlq": `  rescind dlq list
   rescind dlq send --field parameters.jobId --dry-run
   rescind dlq send --id 6f1c0a52-1 --new-id
@@ -53,9 +58,22 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return fmt.Errorf("printing help: %w", err)
 	}
-	if path := pathOf(ctx.Selected()); len(path) > 0 && examples[path[0]] != "" {
-		_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", examples[path[0]])
+	if selected := ctx.Selected(); selected != nil && examplesOf(selected) != "" {
+		_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s\n", examplesOf(selected))
 		return err
 	}
 	return nil
+}
+
+// examplesOf returns the examples of a subcommand. Those of a service's selection are in the service's own folder.
+func examplesOf(node *kong.Node) string {
+	if node.Target.IsValid() && node.Target.CanAddr() {
+		if own, ok := node.Target.Addr().Interface().(interface{ Examples() string }); ok {
+			return own.Examples()
+		}
+	}
+	if path := pathOf(node); len(path) > 0 {
+		return examples[path[0]]
+	}
+	return ""
 }

@@ -179,7 +179,8 @@ func indexOf(id *string, batch []*sending) (i int, ok bool) {
 	return i, err == nil && i >= 0 && i < len(batch)
 }
 
-// advised adds to an error from AWS what the user can do about it. permission is the one that the request needs.
+// advised adds to an error from AWS what the user can do about it. permission is the one that the request needs on its
+// queue; "" is none.
 func advised(err error, permission string) error {
 	var refused smithy.APIError
 	var network *net.OpError
@@ -191,7 +192,9 @@ func advised(err error, permission string) error {
 		case "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist":
 			advice = "is the queue's URL right, and its account and region?"
 		case "AccessDenied", "AccessDeniedException":
-			advice = "these credentials need " + permission + " on the queue"
+			if permission != "" {
+				advice = "these credentials need " + permission + " on the queue"
+			}
 		case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException":
 			advice = "are the AWS credentials right and not expired?"
 		}

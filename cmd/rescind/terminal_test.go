@@ -53,6 +53,7 @@ type tty struct {
 	*testing.T
 	size
 	file *os.File // to write to
+	keys *os.File // what is typed
 	read sync.WaitGroup
 	mu   sync.Mutex
 	more sync.Cond // there is more in raw
@@ -76,7 +77,7 @@ func onTerminal(t *testing.T, s size, use func(*tty)) *tty {
 	if err := pty.Setsize(control, &pty.Winsize{Cols: s.columns, Rows: s.rows}); err != nil {
 		t.Fatal(err)
 	}
-	d := &tty{T: t, size: s, file: file, lines: []string{""}}
+	d := &tty{T: t, size: s, file: file, keys: control, lines: []string{""}}
 	d.more.L = &d.mu
 	d.read.Go(func() {
 		_, _ = io.Copy(writes(func(p []byte) { // it ends with an error when the last writer closes

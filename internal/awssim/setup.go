@@ -46,6 +46,9 @@ type TaskChange = fsx.Change
 // ThingJob is an IoT job; see the iot package.
 type ThingJob = iot.Job
 
+// ThingGroup is an IoT thing group.
+type ThingGroup = iot.Group
+
 // JobExecution is the execution of an IoT job on a thing.
 type JobExecution = iot.Execution
 
@@ -60,6 +63,9 @@ type WorkflowEnding = swf.Ending
 
 // Execution is an execution of a Step Functions state machine; see the stepfunctions package.
 type Execution = stepfunctions.Execution
+
+// StateMachine is a state machine of Step Functions.
+type StateMachine = stepfunctions.Machine
 
 // ExecutionEnding is how an execution of a state machine ends by itself.
 type ExecutionEnding = stepfunctions.Ending
@@ -275,6 +281,20 @@ func (s *Sim) PutWorkflows(runs ...Workflow) {
 func (s *Sim) Workflow(domain, workflowID, runID string) (_ Workflow, ok bool) {
 	return s.swf.Run(s.options.Account, s.options.Region, domain, workflowID, runID)
 }
+
+// PutThingGroups puts IoT thing groups in, or replaces those with the same name, account and region.
+func (s *Sim) PutThingGroups(groups ...ThingGroup) {
+	groups = slices.Clone(groups)
+	for i := range groups {
+		groups[i].Account = cmp.Or(groups[i].Account, s.options.Account)
+		groups[i].Region = cmp.Or(groups[i].Region, s.options.Region)
+	}
+	s.iot.PutGroups(groups...)
+}
+
+// PutStateMachines puts state machines of Step Functions in, or replaces those with the same ARN. One that executions name need
+// not be put in.
+func (s *Sim) PutStateMachines(machines ...StateMachine) { s.sfn.PutMachines(machines...) }
 
 // PutExecutions puts executions of Step Functions in, or replaces those with the same ARN,
 // which names their account and region.

@@ -55,6 +55,8 @@ type Job struct {
 	Account, Region string
 	// Name, Queue and Definition default to "job", "default" and "default:1".
 	Name, Queue, Definition string
+	// Share is the share identifier of a job in a queue with fair-share scheduling.
+	Share string
 	// State defaults to RUNNABLE.
 	State State
 	// Reason is the statusReason that DescribeJobs returns.
@@ -87,6 +89,10 @@ type Batch struct {
 	jobs  map[key]*job
 	lists map[location][]*job // in the order in which they were put in
 	names map[string]uint32
+
+	queues   map[location][]string // in the order in which jobs named them
+	known    map[queueKey]bool     // those in queues
+	disabled map[queueKey]bool
 }
 
 type (
@@ -94,6 +100,10 @@ type (
 	key      struct {
 		location
 		id string
+	}
+	queueKey struct {
+		location
+		name string
 	}
 )
 
@@ -113,7 +123,8 @@ func New(seed uint64, o Options, bus *eventbridge.Bus) *Batch {
 	if o.Waiting == 0 {
 		o.Waiting = time.Second
 	}
-	return &Batch{seed: seed, options: o, bus: bus, jobs: map[key]*job{}, lists: map[location][]*job{}, names: map[string]uint32{}}
+	return &Batch{seed: seed, options: o, bus: bus, jobs: map[key]*job{}, lists: map[location][]*job{}, names: map[string]uint32{},
+		queues: map[location][]string{}, known: map[queueKey]bool{}, disabled: map[queueKey]bool{}}
 }
 
 // Service says how Batch is called.
@@ -132,13 +143,15 @@ func (b *Batch) Service() *service.Service {
 			{Code: "ServerException", Message: "An internal error occurred. Retry the request."},
 		},
 		Operations: map[string]service.Operation{
-			"CancelJob":     service.Post("/v1/canceljob", oneItem, b.stopOne(cancel)),
-			"TerminateJob":  service.Post("/v1/terminatejob", oneItem, b.stopOne(terminate)),
-			"CancelJobs":    service.Post("/v1/canceljobs", bulkItems, b.stopBulk(cancel)),
-			"TerminateJobs": service.Post("/v1/terminatejobs", bulkItems, b.stopBulk(terminate)),
-			"DescribeJobs":  service.Post("/v1/describejobs", describeItems, b.describeJobs),
-			"ListJobs":      service.Post("/v1/listjobs", nil, b.listJobs),
-			"SubmitJob":     service.Post("/v1/submitjob", submitItems, b.submitJob),
+			"CancelJob":         service.Post("/v1/canceljob", oneItem, b.stopOne(cancel)),
+			"TerminateJob":      service.Post("/v1/terminatejob", oneItem, b.stopOne(terminate)),
+			"CancelJobs":        service.Post("/v1/canceljobs", bulkItems, b.stopBulk(cancel)),
+			"TerminateJobs":     service.Post("/v1/terminatejobs", bulkItems, b.stopBulk(terminate)),
+			"DescribeJobs":      service.Post("/v1/describejobs", describeItems, b.describeJobs),
+			"ListJobs":          service.Post("/v1/listjobs", nil, b.listJobs),
+			"DescribeJobQueues": service.Post("/v1/describejobqueues", nil, b.describeQueues),
+			"UpdateJobQueue":    service.Post("/v1/updatejobqueue", nil, b.updateQueue),
+			"SubmitJob":         service.Post("/v1/submitjob", submitItems, b.submitJob),
 		},
 	}
 }

@@ -30,6 +30,10 @@ func (b *Batch) putLocked(j Job, now time.Time) {
 		stored.next = now.Add(j.Then[0].After)
 	}
 	at := location{j.Account, j.Region}
+	if q := (queueKey{at, queueName(j.Queue)}); !b.known[q] {
+		b.known[q] = true
+		b.queues[at] = append(b.queues[at], q.name)
+	}
 	k := key{at, j.ID}
 	if old := b.jobs[k]; old != nil {
 		list := b.lists[at]

@@ -35,6 +35,7 @@ type (
 		StoppedAt     int64        `json:"stoppedAt,omitzero"`
 		IsCancelled   *bool        `json:"isCancelled,omitempty"`
 		IsTerminated  *bool        `json:"isTerminated,omitempty"`
+		Share         string       `json:"shareIdentifier,omitempty"`
 		Array         *arrayDetail `json:"arrayProperties,omitempty"`
 	}
 	arrayDetail struct {
@@ -42,26 +43,11 @@ type (
 		Index   *int           `json:"index,omitempty"`
 		Summary map[string]int `json:"statusSummary,omitempty"`
 	}
-	listInput struct {
-		JobQueue       string `json:"jobQueue"`
-		ArrayJobID     string `json:"arrayJobId"`
-		MultiNodeJobID string `json:"multiNodeJobId"`
-		JobStatus      State  `json:"jobStatus"`
-		MaxResults     int    `json:"maxResults"`
-		NextToken      string `json:"nextToken"`
-		Filters        []struct {
-			Name   string   `json:"name"`
-			Values []string `json:"values"`
-		} `json:"filters"`
-	}
-	listOutput struct {
-		JobSummaryList []jobDetail `json:"jobSummaryList"`
-		NextToken      string      `json:"nextToken,omitempty"`
-	}
 	submitInput struct {
 		JobName         string `json:"jobName"`
 		JobQueue        string `json:"jobQueue"`
 		JobDefinition   string `json:"jobDefinition"`
+		Share           string `json:"shareIdentifier"`
 		ArrayProperties struct {
 			Size int `json:"size"`
 		} `json:"arrayProperties"`
@@ -115,7 +101,7 @@ func (j *job) detail() jobDetail {
 	d := jobDetail{
 		JobID: j.ID, JobName: j.Name, JobArn: j.arn("job/" + j.ID), JobQueue: j.arn("job-queue/" + j.Queue),
 		JobDefinition: j.arn("job-definition/" + j.Definition), Status: j.State, StatusReason: j.Reason,
-		CreatedAt: j.Created.UnixMilli(),
+		CreatedAt: j.Created.UnixMilli(), Share: j.Share,
 	}
 	if !j.Started.IsZero() {
 		d.StartedAt = j.Started.UnixMilli()
@@ -145,88 +131,6 @@ func (j *job) arn(resource string) string {
 	return "arn:aws:batch:" + j.Region + ":" + j.Account + ":" + resource
 }
 
-// The largest pages of ListJobs (facts/aws.json: batch.batch.list_page).
-const (
-	pageByStatus = 1000
-	pageByFilter = 100
-)
-
-// listJobs pages through the jobs of a queue or of an array, in the order in which they came
-// (AWS's order is not documented). The token is the place in that order.
-func (b *Batch) listJobs(_ context.Context, c *service.Call, in *listInput) (*listOutput, error) {
-	if in.JobQueue == "" && in.ArrayJobID == "" && in.MultiNodeJobID == "" {
-		return nil, refuse("one of jobQueue, arrayJobId and multiNodeJobId must be given")
-	}
-	most, name := pageByStatus, ""
-	if len(in.Filters) > 0 {
-		most = pageByFilter
-		if len(in.Filters) > 1 || in.Filters[0].Name != "JOB_NAME" || len(in.Filters[0].Values) != 1 {
-			return nil, refuse("the simulator filters by one JOB_NAME only")
-		}
-		name = in.Filters[0].Values[0]
-	}
-	if in.MaxResults > 0 {
-		most = min(most, in.MaxResults)
-	}
-	want := in.JobStatus
-	if want == "" {
-		want = Running // API_ListJobs: the default
-	}
-	from, err := strconv.Atoi("0" + in.NextToken)
-	if err != nil {
-		return nil, refuse("nextToken is not one of ours")
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	out := &listOutput{JobSummaryList: []jobDetail{}}
-	all, age := b.lists[location{c.Account, c.Region}], c.Stale("")
-	for i := from; i < len(all); i++ {
-		j := all[i]
-		j.advance(now)
-		if j = j.shown(now, age); j == nil {
-			continue
-		}
-		// A filter by name sees jobs of every status (API_ListJobs).
-		if !j.within(in) || name == "" && j.State != want || name != "" && !named(j.Name, name) {
-			continue
-		}
-		if len(out.JobSummaryList) == most {
-			out.NextToken = strconv.Itoa(i)
-			break
-		}
-		d := j.detail()
-		d.JobQueue = ""
-		if yes := true; j.Cancelled {
-			d.IsCancelled = &yes
-		}
-		if yes := true; j.Terminated {
-			d.IsTerminated = &yes
-		}
-		out.JobSummaryList = append(out.JobSummaryList, d)
-	}
-	return out, nil
-}
-
-func (j *job) within(in *listInput) bool {
-	switch {
-	case in.ArrayJobID != "":
-		return j.Parent == in.ArrayJobID
-	case in.MultiNodeJobID != "":
-		return false // the simulator has no multi-node jobs
-	}
-	return j.Parent == "" && (in.JobQueue == j.Queue || in.JobQueue == j.arn("job-queue/"+j.Queue))
-}
-
-// named matches a JOB_NAME filter: without regard to case, and by prefix with a star.
-func named(name, filter string) bool {
-	name, filter = strings.ToLower(name), strings.ToLower(filter)
-	if prefix, star := strings.CutSuffix(filter, "*"); star {
-		return strings.HasPrefix(name, prefix)
-	}
-	return name == filter
-}
-
 // submitJob makes a job that waits to be stopped: it goes to RUNNABLE and remains there.
 func (b *Batch) submitJob(_ context.Context, c *service.Call, in *submitInput) (*submitOutput, error) {
 	if in.JobName == "" || in.JobQueue == "" || in.JobDefinition == "" {
@@ -237,11 +141,14 @@ func (b *Batch) submitJob(_ context.Context, c *service.Call, in *submitInput) (
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.disabled[queueKey{location{c.Account, c.Region}, queueName(in.JobQueue)}] {
+		return nil, refuse("job queue %s is DISABLED and takes no jobs", in.JobQueue)
+	}
 	now := time.Now()
 	b.names[in.JobName]++
 	parent := Job{
 		ID: id(b.seed, in.JobName, b.names[in.JobName]), Account: c.Account, Region: c.Region,
-		Name: in.JobName, Queue: in.JobQueue, Definition: in.JobDefinition, State: Submitted,
+		Name: in.JobName, Queue: in.JobQueue, Definition: in.JobDefinition, Share: in.Share, State: Submitted,
 		Then: []Change{{After: b.options.Waiting, State: Runnable}},
 	}
 	b.putLocked(parent, now)

@@ -57,6 +57,11 @@ type Cluster struct {
 	// Release is the release label, which decides what CancelSteps can cancel; default is
 	// "emr-7.12.0", which cancels PENDING and RUNNING steps.
 	Release string
+	// State defaults to WAITING: the simulator changes it by itself never.
+	State string
+	// Created defaults to now.
+	Created time.Time
+	Tags    map[string]string
 }
 
 // Step is one step, as put in from outside or as it stands.
@@ -92,6 +97,7 @@ type EMR struct {
 
 	mu       sync.Mutex
 	clusters map[key]*cluster
+	order    []*cluster        // in the order in which they were put in
 	names    map[string]uint32 // how many steps of a name AddJobFlowSteps made
 }
 
@@ -122,6 +128,7 @@ func (e *EMR) Service() *service.Service {
 			"CancelSteps":     service.JSON(cancelItems, e.cancelSteps),
 			"ListSteps":       service.JSON(listItems, e.listSteps),
 			"DescribeStep":    service.JSON(describeItems, e.describeStep),
+			"ListClusters":    service.JSON(nil, e.listClusters),
 			"DescribeCluster": service.JSON(clusterItems, e.describeCluster),
 			"AddJobFlowSteps": service.JSON(addItems, e.addSteps),
 			// What the aws CLI's "emr describe-cluster" asks for beside the cluster.

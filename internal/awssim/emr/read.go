@@ -65,9 +65,11 @@ type (
 		Name         string        `json:"Name"`
 		ReleaseLabel string        `json:"ReleaseLabel"`
 		Status       clusterStatus `json:"Status"`
+		Tags         []tag         `json:"Tags,omitempty"`
 	}
 	clusterStatus struct {
-		State string `json:"State"`
+		State    string   `json:"State"`
+		Timeline timeline `json:"Timeline"`
 	}
 	noneOutput struct {
 		Groups  []struct{} `json:"InstanceGroups"`
@@ -199,7 +201,7 @@ func seconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-// describeCluster returns a cluster, which here always waits for steps.
+// describeCluster returns a cluster.
 func (e *EMR) describeCluster(_ context.Context, c *service.Call, in *clusterInput) (*clusterOutput, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,8 +210,7 @@ func (e *EMR) describeCluster(_ context.Context, c *service.Call, in *clusterInp
 		return nil, err
 	}
 	return &clusterOutput{Cluster: clusterDetail{
-		ID: on.ID, Name: on.Name, ReleaseLabel: on.Release, Status: clusterStatus{State: "WAITING"},
-		Arn: "arn:aws:elasticmapreduce:" + on.Region + ":" + on.Account + ":cluster/" + on.ID,
+		ID: on.ID, Name: on.Name, ReleaseLabel: on.Release, Status: on.status(), Arn: on.arn(), Tags: on.tags(),
 	}}, nil
 }
 

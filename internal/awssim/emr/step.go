@@ -2,6 +2,7 @@ package emr
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,11 +41,17 @@ func (e *EMR) PutClusters(clusters ...Cluster) {
 func (e *EMR) putLocked(c Cluster) *cluster {
 	c.Name = cmp.Or(c.Name, "cluster")
 	c.Release = cmp.Or(c.Release, "emr-7.12.0")
+	c.State = cmp.Or(c.State, "WAITING")
+	c.Tags = maps.Clone(c.Tags)
+	if c.Created.IsZero() {
+		c.Created = time.Now()
+	}
 	k := key{c.Account, c.Region, c.ID}
 	stored := e.clusters[k]
 	if stored == nil {
 		stored = &cluster{byID: map[string]*step{}}
 		e.clusters[k] = stored
+		e.order = append(e.order, stored)
 	}
 	stored.Cluster, stored.release = c, releaseOf(c.Release)
 	return stored

@@ -154,9 +154,16 @@ func checkDescribe(in *describeInput) (from int, err error) {
 	if len(in.Filters) > maxFilters {
 		return 0, refuse("Filters must hold at most %d filters, not %d.", maxFilters, len(in.Filters))
 	}
+	if in.MaxResults < 0 {
+		return 0, refuse("MaxResults must be greater than zero.")
+	}
 	for _, by := range in.Filters {
-		if by.Name != "file-system-id" && by.Name != "task-lifecycle" {
-			return 0, refuse("the simulator filters by file-system-id and task-lifecycle only, not %q.", by.Name)
+		switch by.Name {
+		case "file-system-id", "task-lifecycle":
+		case "data-repository-association-id", "file-cache-id":
+			return 0, refuse("the simulator has no %s to filter by.", by.Name)
+		default:
+			return 0, refuse("%q is no filter of DescribeDataRepositoryTasks.", by.Name)
 		}
 		if len(by.Values) > maxValues {
 			return 0, refuse("Values must hold at most %d values, not %d.", maxValues, len(by.Values))

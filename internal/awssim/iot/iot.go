@@ -38,6 +38,8 @@ type IoT struct {
 	executions map[executionKey]*execution
 	jobs       map[key]*job
 	things     map[key]*thing
+	order      map[location][]*job // in the order in which they were put in
+	groups     map[key]*Group
 }
 
 type (
@@ -56,7 +58,7 @@ type (
 
 // New returns an IoT with no thing and no job.
 func New(o Options) *IoT {
-	return &IoT{options: o, executions: map[executionKey]*execution{}, jobs: map[key]*job{}, things: map[key]*thing{}}
+	return &IoT{options: o, executions: map[executionKey]*execution{}, jobs: map[key]*job{}, things: map[key]*thing{}, order: map[location][]*job{}, groups: map[key]*Group{}}
 }
 
 // Service says how IoT is called.
@@ -74,6 +76,8 @@ func (i *IoT) Service() *service.Service {
 			"ListJobExecutionsForThing": rest("GET", "/things/{thingName}/jobs", i.listForThing),
 			"CancelJob":                 rest("PUT", "/jobs/{jobId}/cancel", i.cancelJob),
 			"DescribeJob":               rest("GET", "/jobs/{jobId}", i.describeJob),
+			"ListJobs":                  rest("GET", "/jobs", i.listJobs),
+			"ListThingsInThingGroup":    rest("GET", "/thing-groups/{thingGroupName}/things", i.listThings),
 			"ListJobExecutionsForJob":   rest("GET", "/jobs/{jobId}/things", i.listForJob),
 			"CreateThing":               rest("POST", "/things/{thingName}", i.createThing),
 			"CreateJob":                 rest("PUT", "/jobs/{jobId}", i.createJob),
@@ -84,6 +88,7 @@ func (i *IoT) Service() *service.Service {
 // request is what an operation is asked: names in the path, flags in the query, and a body.
 type request[B any] struct {
 	thing, job string
+	group      string
 	query      url.Values
 	body       B
 }
@@ -94,6 +99,8 @@ func (r *request[B]) items() []string {
 		return []string{r.thing + "/" + r.job}
 	case r.job != "":
 		return []string{r.job}
+	case r.thing == "":
+		return nil
 	}
 	return []string{r.thing}
 }
@@ -103,7 +110,7 @@ func rest[B, O any](method, path string, do func(*service.Call, *request[B]) (*O
 	return service.Operation{
 		Method: method, Path: path,
 		Decode: func(r *service.Request) (any, error) {
-			in := &request[B]{thing: r.Path["thingName"], job: r.Path["jobId"], query: r.Query}
+			in := &request[B]{thing: r.Path["thingName"], job: r.Path["jobId"], group: r.Path["thingGroupName"], query: r.Query}
 			if len(r.Body) > 0 {
 				if err := json.Unmarshal(r.Body, &in.body); err != nil {
 					return nil, refuse("reading the request's JSON: %v", err)

@@ -42,6 +42,8 @@ type Job struct {
 	Forced              bool
 	// Targets are ARNs of things.
 	Targets []string
+	// Continuous jobs go on to things that join their targets later (targetSelection).
+	Continuous bool
 	// Created defaults to now; Completed and Updated are zero where that has not happened.
 	Created, Completed, Updated time.Time
 	// StartAfter is when a SCHEDULED job goes on to IN_PROGRESS; 0 is never.
@@ -75,6 +77,7 @@ func (i *IoT) putJobLocked(j Job, now time.Time) {
 	k := key{location{j.Account, j.Region}, j.ID}
 	if i.jobs[k] == nil {
 		i.jobs[k] = &job{}
+		i.order[k.location] = append(i.order[k.location], i.jobs[k])
 	}
 	i.jobs[k].Job, i.jobs[k].put, i.jobs[k].past = j, now, service.Past[Job]{}
 }
@@ -242,7 +245,7 @@ func (i *IoT) describeJob(c *service.Call, r *request[struct{}]) (*describeJobOu
 		updated = j.Created
 	}
 	d := jobDetail{
-		JobArn: locationOf(c).arn("job/" + j.ID), JobID: j.ID, TargetSelection: "SNAPSHOT", Status: j.State,
+		JobArn: locationOf(c).arn("job/" + j.ID), JobID: j.ID, TargetSelection: j.selection(), Status: j.State,
 		ForceCanceled: j.Forced, ReasonCode: j.ReasonCode, Comment: j.Comment, Targets: slices.Clone(j.Targets),
 		CreatedAt: epoch(j.Created), LastUpdatedAt: epoch(updated), CompletedAt: epoch(j.Completed),
 		Process: make(map[string]int, len(counted)),

@@ -126,10 +126,14 @@ func (s *StepFunctions) list(_ context.Context, c *service.Call, in *listInput) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	if machine, known := s.machines[in.Machine]; known && machine.Express {
+		// "This operation is not supported by express state machines." (API_ListExecutions)
+		return nil, service.Refuse("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
+	}
 	var all []describeOutput
-	for arn, e := range s.executions {
-		parts := strings.SplitN(arn, ":", 7)
-		if machine, name := machineOf(arn); machine == in.Machine && parts[3] == c.Region && parts[4] == c.Account {
+	for _, arn := range s.of[in.Machine] {
+		e, parts := s.executions[arn], strings.SplitN(arn, ":", 7)
+		if machine, name := machineOf(arn); parts[3] == c.Region && parts[4] == c.Account {
 			e.advance(now)
 			was, ok := e.past.AsOf(e.Execution, e.Started, now, c.Stale(arn))
 			state := was.State

@@ -93,11 +93,14 @@ type StepFunctions struct {
 
 	mu         sync.Mutex
 	executions map[string]*execution // by ARN
+	machines   map[string]Machine    // by ARN
+	order      []string              // ARNs of machines, in the order in which they came
+	of         map[string][]string   // ARNs of the executions of a machine, likewise
 }
 
 // New returns Step Functions with no execution. Changes of state go to the bus, which may be nil.
 func New(o Options, bus *eventbridge.Bus) *StepFunctions {
-	return &StepFunctions{options: o, bus: bus, executions: map[string]*execution{}}
+	return &StepFunctions{options: o, bus: bus, executions: map[string]*execution{}, machines: map[string]Machine{}, of: map[string][]string{}}
 }
 
 // Service says how Step Functions is called. Throttling is the common answer: no source names
@@ -108,6 +111,7 @@ func (s *StepFunctions) Service() *service.Service {
 		Operations: map[string]service.Operation{
 			"StopExecution":     service.JSON(func(in *stopInput) []string { return []string{in.ARN} }, s.stop),
 			"DescribeExecution": service.JSON(func(in *describeInput) []string { return []string{in.ARN} }, s.describe),
+			"ListStateMachines": service.JSON(func(*machinesInput) []string { return nil }, s.listMachines),
 			"ListExecutions":    service.JSON(func(*listInput) []string { return nil }, s.list),
 		},
 	}
@@ -135,7 +139,14 @@ func (s *StepFunctions) Put(executions ...Execution) {
 				stored.advance(time.Now())
 			})
 		}
+		machine, _ := machineOf(e.ARN)
+		if s.executions[e.ARN] == nil {
+			s.of[machine] = append(s.of[machine], e.ARN)
+		}
 		s.executions[e.ARN] = stored
+		if _, known := s.machines[machine]; !known {
+			s.putMachineLocked(Machine{ARN: machine}, now)
+		}
 	}
 }
 
