@@ -69,7 +69,7 @@ func (p *resender) prepare(m *resent) error {
 		return fmt.Errorf("still invalid: %w", err)
 	case err != nil:
 		m.How = "as it is, though invalid"
-		return nil
+		return nil //nolint:nilerr // it was asked for with --force
 	}
 	if err := p.withoutEffect(l, c); err != nil && !p.force {
 		return err

@@ -151,7 +151,7 @@ func (s *Selection) candidate(step *types.StepSummary, cluster, release string) 
 	switch {
 	case state == types.StepStateCancelPending && !s.Kill:
 		c.Not = "already being cancelled; --terminate-process ends it"
-	case state == types.StepStatePending && !(since(release, 4, 8) && release != "emr-5.0.0"):
+	case state == types.StepStatePending && (!since(release, 4, 8) || release == "emr-5.0.0"):
 		c.Not = "PENDING: release " + release + " cannot cancel it (since 4.8.0, not 5.0.0)"
 	case state != types.StepStatePending && !since(release, 5, 28):
 		c.Not = string(state) + ": release " + release + " cannot cancel it (since 5.28.0)"
