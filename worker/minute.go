@@ -66,9 +66,11 @@ func (w *Worker) sayMinute(before, now work, held int) {
 	if own := now.ownEvents - before.ownEvents; own > 0 {
 		fields = append(fields, zap.Int64("ownEvents", own))
 	}
-	if most := throttledMost(before, now); most != "" {
+	most := throttledMost(before, now)
+	if most != "" {
 		fields = append(fields, zap.String("throttledMost", most))
 	}
+	w.throttled.Store(&most)
 	ended := 0
 	for _, verdict := range slices.Sorted(maps.Keys(now.ended)) {
 		if n := now.ended[verdict] - before.ended[verdict]; n > 0 {

@@ -69,6 +69,9 @@ func (w *Worker) Report() (ready bool, lines []string) {
 	for _, warning := range w.trouble.Warnings() {
 		lines = append(lines, "warns: "+warning)
 	}
+	if most := w.throttled.Load(); most != nil && *most != "" {
+		lines = append(lines, "warns: throttled in the last minute, most of all "+*most+"; do: see who else uses the quota (Service Quotas), and RESCIND_QUOTAS")
+	}
 	if warning := w.pipeline.Warning(); warning != "" {
 		lines = append(lines, "warns: "+warning)
 	}

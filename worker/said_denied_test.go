@@ -30,7 +30,7 @@ func TestDeniedCallsAreSaid(t *testing.T) {
 				t.Errorf("%s is %s", id, d.Status)
 			}
 		}
-		said := logs.FilterMessage("lane answers, and denies calls").All()
+		said := logs.FilterMessage("lane answers, and denies calls: their commands end as denied").All()
 		if len(said) != 2 {
 			t.Fatalf("%d lines, want one at once and one a minute later", len(said))
 		}
@@ -41,7 +41,7 @@ func TestDeniedCallsAreSaid(t *testing.T) {
 		}
 		ready, lines := r.w.Report()
 		text := strings.Join(lines, "\n")
-		if want := "warns: lane iot:CancelJobExecution 123456789012 us-east-1 answers, and denies calls since "; !ready || !strings.Contains(text, want) {
+		if want := "warns: lane iot:CancelJobExecution 123456789012 us-east-1 answers, and denies calls: their commands end as denied since "; !ready || !strings.Contains(text, want) {
 			t.Errorf("ready: %t\n%s", ready, text)
 		}
 		time.Sleep(3 * time.Minute)

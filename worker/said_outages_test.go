@@ -196,8 +196,9 @@ func TestADeadLetterQueueThatRefusesIsSaid(t *testing.T) {
 			t.Errorf("%d messages are dead-lettered after it", n)
 		}
 		lines := f.lines()
-		if len(lines) != 2 || !strings.HasPrefix(lines[0], "dead-letter queue does not get through | ") || !strings.Contains(lines[0], "SQS SendMessageBatch: KmsAccessDenied: ") ||
-			!strings.HasPrefix(lines[1], "dead-letter queue gets through again | ") {
+		if len(lines) != 3 || !strings.HasPrefix(lines[0], "message to be dead-lettered is held until") ||
+			!strings.HasPrefix(lines[1], "dead-letter queue does not get through | ") || !strings.Contains(lines[1], "SQS SendMessageBatch: KmsAccessDenied: ") ||
+			!strings.HasPrefix(lines[2], "dead-letter queue gets through again | ") {
 			t.Errorf("said\n%s", strings.Join(lines, "\n"))
 		}
 	})

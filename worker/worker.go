@@ -53,6 +53,7 @@ type Worker struct {
 	name        string    // tells workers of one deployment apart
 	started     time.Time // when New was called
 	running     atomic.Bool
+	throttled   atomic.Pointer[string] // what was throttled most in the last minute; "": nothing was
 }
 
 // New checks queues and topic and puts a worker together. It reads their attributes and, where

@@ -149,7 +149,7 @@ func (s *Subscriber) deferMessage(l *Lease, delay time.Duration, byCopy bool) {
 		return
 	}
 	// Where the worker dies in between there are two copies, and the ledger makes them one.
-	s.replace(l, "deferring", l.QueueURL, again, &s.stats.Deferred)
+	s.replace(l, "deferring", l.QueueURL, again, &s.stats.Deferred, func() {})
 }
 
 // asText is a value as JSON, of characters that SQS takes: it refuses U+FFFE and U+FFFF, which JSON

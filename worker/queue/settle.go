@@ -71,14 +71,18 @@ func (s *Subscriber) settle(l *Lease, how settlement) {
 	case deadLettering:
 		body, mark := fitMark(l, *how.mark)
 		dead := outgoing{body: body, attribute: mark}
-		done := s.replace(l, "dead-lettering", s.o.DeadLetters[l.QueueURL], dead, &s.stats.DeadLettered)
-		said := "message dead-lettered"
-		if !done {
-			said = "message to be dead-lettered remains on its queue"
+		say := func(what string) {
+			s.log.Warn(what, zap.String("message", l.MessageID), zap.String("command", trouble.Clean(how.mark.CommandID, saidMost)),
+				zap.String("reason", trouble.Clean(how.mark.Reason, saidMost)), zap.String("field", trouble.Clean(how.mark.Field, saidMost)),
+				zap.String("sender", trouble.Clean(l.SenderID, saidMost)), zap.String("queue", l.QueueURL))
 		}
-		if done || l.Receives() <= 1 { // it comes again and again while the dead-letter queue refuses it
-			s.log.Warn(said, zap.String("message", l.MessageID), zap.String("command", trouble.Clean(how.mark.CommandID, saidMost)),
-				zap.String("reason", trouble.Clean(how.mark.Reason, saidMost)), zap.String("field", trouble.Clean(how.mark.Field, saidMost)), zap.String("queue", l.QueueURL))
+		failed := func() {
+			if l.Receives() <= 1 { // it may come again and again
+				say("message to be dead-lettered is held until the dead-letter queue takes it")
+			}
+		}
+		if s.replace(l, "dead-lettering", s.o.DeadLetters[l.QueueURL], dead, &s.stats.DeadLettered, failed) {
+			say("message dead-lettered")
 		}
 	}
 
@@ -101,15 +105,18 @@ func (s *Subscriber) remove(l *Lease, doing string, counter *int64) {
 const saidMost = 300
 
 // replace sends a message in place of the lease's, then deletes the lease's, and reports whether it was sent. Where
-// only that succeeds there are two messages.
-func (s *Subscriber) replace(l *Lease, doing, url string, by outgoing, counter *int64) (sent bool) {
-	sends := s.sendsTo(url)
+// only that succeeds there are two messages. failed is called when sending fails for the first time.
+func (s *Subscriber) replace(l *Lease, doing, url string, by outgoing, counter *int64, failed func()) (sent bool) {
+	sends, first := s.sendsTo(url), true
 	if s.persist(l, doing, func(string) error {
 		if sent {
 			return nil // persist asks again for a newer receipt handle; the message is sent once
 		}
 		err := cmp.Or(sends.Do(s.settling, by))
-		sent = err == nil
+		if sent = err == nil; !sent && first {
+			first = false
+			failed()
+		}
 		return err
 	}) {
 		s.remove(l, "deleting after "+doing, counter)

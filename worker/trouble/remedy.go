@@ -175,5 +175,5 @@ func (c *cause) permission() string {
 	service := strings.ToLower(c.service)
 	service = cmp.Or(services[service], service)
 	action := service + ":" + c.operation
-	return "allow " + cmp.Or(actions[action], action) + " to the worker's role (rescind iam worker prints all that it needs), and look at the resource's own policy"
+	return "allow " + cmp.Or(actions[action], action) + " to the worker's role, or its role in that account (rescind iam prints all that each needs), and look at the resource's own policy"
 }

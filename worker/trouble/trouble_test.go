@@ -198,7 +198,7 @@ func TestAPeerThatNobodyTriesAnyMore(t *testing.T) {
 }
 
 func TestWarningsOfWhatGetsThrough(t *testing.T) {
-	const denies = "warn: lane answers, and denies calls"
+	const denies = "error: lane answers, and denies calls: their commands end as denied"
 	virtual(t, func(r *rig) {
 		p := r.Peer(trouble.Lane, "batch:CancelJobs 1 r", func() int { return 7 })
 		for range 90 {
@@ -211,11 +211,11 @@ func TestWarningsOfWhatGetsThrough(t *testing.T) {
 			t.Errorf("%v", m)
 		}
 		r.said(denies, denies)
-		if w := r.Warnings(); len(w) != 1 || w[0] != "lane batch:CancelJobs 1 r answers, and denies calls since 2000-01-01T00:00:00Z (90 times, the last 1s ago): it is down" {
+		if w := r.Warnings(); len(w) != 1 || w[0] != "lane batch:CancelJobs 1 r answers, and denies calls: their commands end as denied since 2000-01-01T00:00:00Z (90 times, the last 1s ago): it is down; do: then send these commands again, under new ids" {
 			t.Errorf("%q", w)
 		}
 		time.Sleep(3 * time.Minute)
-		r.said("info: lane answers, and denies calls: not in the last two minutes")
+		r.said("info: lane answers, and denies calls: their commands end as denied: not in the last two minutes")
 		if w, f := r.Warnings(), r.Failing(); len(w)+len(f) != 0 {
 			t.Errorf("%q, %v", w, f)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,7 +14,7 @@ import (
 // What is amiss at a peer that gets through all the same.
 const (
 	// Denies says that AWS refuses the caller: no retry mends that, and each command ends as denied.
-	Denies = "answers, and denies calls"
+	Denies = "answers, and denies calls: their commands end as denied"
 	// CannotRenew says that credentials are still good, and that newer ones cannot be had.
 	CannotRenew = "cannot be renewed, and will expire"
 )
@@ -44,7 +45,11 @@ func (p *Peer) Warn(what string, why error) {
 	var l *line
 	if now.Sub(w.logged) >= every {
 		w.logged = now
-		l = p.warningLocked(w, now, zapcore.WarnLevel, what)
+		level := zapcore.WarnLevel
+		if what == Denies {
+			level = zapcore.ErrorLevel // commands end by it
+		}
+		l = p.warningLocked(w, now, level, what)
 	}
 	p.mu.Unlock()
 	l.say()
@@ -53,13 +58,22 @@ func (p *Peer) Warn(what string, why error) {
 }
 
 func (p *Peer) warningLocked(w *warning, now time.Time, level zapcore.Level, what string) *line {
-	r := causeOf(p.kind, p.name, w.why, w.last, 0).reason()
+	r := p.warned(w)
 	if level == zapcore.InfoLevel {
 		r.do = ""
 	}
 	return &line{peer: p, level: level, text: string(p.kind) + " " + what, fields: append([]zap.Field{
 		zap.String("name", Clean(p.name, nameMost)), zap.Time("since", w.since), zap.String("for", rounded(now.Sub(w.since))), zap.Int("times", w.times),
 	}, r.fields()...)}
+}
+
+// warned is why, and what to do.
+func (p *Peer) warned(w *warning) reason {
+	r := causeOf(p.kind, p.name, w.why, w.last, 0).reason()
+	if w.what == Denies {
+		r.do = strings.TrimPrefix(r.do+"; then send these commands again, under new ids", "; ")
+	}
+	return r
 }
 
 // warningsDue are the lines about warnings that are over, which are forgotten.
@@ -82,7 +96,7 @@ func (p *Peers) Warnings() (all []string) {
 		for _, what := range slices.Sorted(maps.Keys(each.warnings)) {
 			w := each.warnings[what]
 			all = append(all, fmt.Sprintf("%s%s since %s (%d times, the last %s ago): %s", name, what, w.since.UTC().Format(time.RFC3339),
-				w.times, rounded(now.Sub(w.last)), causeOf(each.kind, each.name, w.why, w.last, 0).reason()))
+				w.times, rounded(now.Sub(w.last)), each.warned(w)))
 		}
 		if failing := each.single.failing(each); len(failing) > 0 && each.said.IsZero() {
 			_, r := each.single.describe(each, failing)
