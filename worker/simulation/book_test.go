@@ -14,11 +14,13 @@ import (
 
 // The ledger's operations, as crash points and steps name them.
 const (
-	opClaim    = "ledger:Claim"
-	opRenew    = "ledger:Renew"
-	opProgress = "ledger:Progress"
-	opRelease  = "ledger:Release"
-	opComplete = "ledger:Complete"
+	opClaim     = "ledger:Claim"
+	opRenew     = "ledger:Renew"
+	opProgress  = "ledger:Progress"
+	opRelease   = "ledger:Release"
+	opComplete  = "ledger:Complete"
+	opPutEvents = "ledger:PutEvents"
+	opEvents    = "ledger:Events"
 )
 
 const (
@@ -46,6 +48,7 @@ type journal struct {
 	steps    []step
 	receipts []receipt
 	copies   []copied
+	arrived  []arrival
 	callers  map[string]string // names of processes, by the keys that they sign with
 	forged   map[string]bool   // messages whose attribute of a deferred copy their sender put on
 	endings  []ending
@@ -200,6 +203,20 @@ func (b book) Complete(ctx context.Context, t ledger.Token, outcome []byte) (err
 		return errLedger
 	}
 	return err
+}
+
+func (b book) PutEvents(ctx context.Context, events ...ledger.Event) (errs []error) {
+	if !b.call(ctx, opPutEvents, events[0].Target, func(bool) { errs = b.Ledger.PutEvents(ctx, events...) }) {
+		return slices.Repeat([]error{errLedger}, len(events))
+	}
+	return errs
+}
+
+func (b book) Events(ctx context.Context, targets ...string) (found map[string]ledger.Event, err error) {
+	if !b.call(ctx, opEvents, targets[0], func(bool) { found, err = b.Ledger.Events(ctx, targets...) }) {
+		return nil, errLedger
+	}
+	return found, err
 }
 
 // note writes a step down.

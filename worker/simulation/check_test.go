@@ -31,6 +31,7 @@ func check(h *history) []string {
 	c.escalated()
 	c.shut()
 	c.stopped()
+	c.heard()
 	slices.Sort(c.found)
 	return slices.Compact(c.found)
 }

@@ -10,7 +10,8 @@
 // lost requests and replies, partial failures, duplicates, clocks that differ; and foul weather
 // (foul_test.go): middleboxes that answer in AWS's place, requests that are never answered, keys and roles
 // that cannot be had or are refused, reads that are late, and targets that fail for ever, which good ones
-// beside them must not wait for. The [world] (world_test.go) runs the
+// beside them must not wait for. In half of the plans AWS's own events of state changes come in on a state queue, late, doubled and
+// lost, and beside them what proves nothing (events_test.go). The [world] (world_test.go) runs the
 // plan in virtual time on the AWS simulator, over the real SDK clients, until everything is settled, and
 // writes down what happened as a [history] (history_test.go). [check] (check_test.go, and
 // truth_test.go for what an outcome may say) reads the history, and nothing else, and says what it

@@ -36,6 +36,9 @@ type history struct {
 	// Befell counts what befell the calls of a ledger that is a file.
 	Befell map[string]int
 	Left   awssim.Depth // on the queue
+	// States are the messages that were left on the state queue, and Arrived the events that receives brought from it.
+	States  []string  `json:",omitempty"`
+	Arrived []arrival `json:",omitempty"`
 	// Ends are what the plan's targets came to.
 	Ends []end
 }
@@ -94,6 +97,8 @@ type end struct {
 	State string
 	// Stopped: by a cancel.
 	Stopped bool
+	// At is when it ended; zero where that is not known.
+	At time.Time `json:",omitzero"`
 }
 
 // step is one key's part of a call of the ledger by a worker.

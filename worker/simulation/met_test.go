@@ -94,6 +94,7 @@ func everything() (all []string) {
 			all = append(all, reportedAs(s))
 		}
 	}
+	all = append(all, everythingOfEvents()...)
 	return append(all, otherAccount, deniedByAWS, received(twice), aWorker(drains), aWorker(drainsCalmly), aWorker(stands), aWorker(skewed))
 }
 
@@ -115,6 +116,7 @@ func met(h *history) map[string]bool {
 	all := map[string]bool{}
 	metByWorkers(h, all)
 	metByRequests(h, all)
+	metByEvents(h, all)
 	for _, o := range h.Plan.Commands {
 		all[commandOf(o.Kind)], all[commandIn(o.Envelope)] = true, true
 	}

@@ -130,6 +130,15 @@ var mutations = []mutation{
 	{"escalate before its time", []edit{
 		{"worker/pipeline/proof.go", "!now.Before(x.firstAccepted(now).Add(x.command.Escalate))", "!now.Before(x.firstAccepted(now).Add(x.command.Escalate / 2))"},
 	}},
+	{"end by a foreign event: look neither at its account nor at its region", []edit{
+		{"worker/pipeline/events.go", `return service + "/" + at.Account + "/" + at.Region + "/" + id`, `return service + "/" + id`},
+	}},
+	{"believe an event of before the cancel", []edit{
+		{"worker/pipeline/events.go", "isSeen = isSeen && !e.At.Add(eventGrain).Before(t.calledAt)", "isSeen = isSeen && !e.At.IsZero()"},
+	}},
+	{"believe a FAILED job's event whatever its reason", []edit{
+		{"handlers/batch/event.go", `!stopped || e.Reason == ours && ours != ""`, `!stopped || ours != "" || e.Reason == ""`},
+	}},
 }
 
 // TestMutations shows that the check can fail: with a mistake made, it does, soon. It builds these

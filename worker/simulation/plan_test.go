@@ -41,6 +41,8 @@ type plan struct {
 	Slots       [][]life // by worker
 	Targets     []target
 	Commands    []order
+	// Events says how AWS's own events come in; nil: nobody has them sent.
+	Events *events `json:",omitempty"`
 }
 
 // The ledgers.
@@ -78,6 +80,8 @@ type life struct {
 	Drain time.Duration
 	// PauseAt is when it stands still for Pause.
 	PauseAt, Pause time.Duration
+	// Deaf: it is not told of the state queue.
+	Deaf bool `json:",omitzero"`
 	// Skew is by how much its clock is ahead, as far as leases go.
 	Skew time.Duration
 }
@@ -161,6 +165,7 @@ func newPlan(seed uint64) plan {
 	for range 2 + p.IntN(3) {
 		p.Slots = append(p.Slots, p.lives())
 	}
+	p.events()
 	return p.plan
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rescindhq/rescind/handlers"
 	"github.com/rescindhq/rescind/internal/awssim"
@@ -220,24 +221,24 @@ func (w *world) end(t target) end {
 	switch t.Action {
 	case cancelJob, terminateJob:
 		j, _ := w.sim.JobIn(cmp.Or(t.Account, account), "us-east-1", t.ID)
-		return end{string(j.State), j.State == "FAILED" && (j.Cancelled || j.Terminated)}
+		return end{string(j.State), j.State == "FAILED" && (j.Cancelled || j.Terminated), j.Stopped}
 	case cancelSteps:
 		s, _ := w.sim.Step(t.Group, t.ID)
-		return end{string(s.State), s.State == "CANCELLED"}
+		return end{string(s.State), s.State == "CANCELLED", s.Ended}
 	case cancelJobExecution:
 		e, _ := w.sim.JobExecution(t.ID, t.Group)
-		return end{string(e.State), e.State == "CANCELED"}
+		return end{string(e.State), e.State == "CANCELED", time.Time{}}
 	case cancelThingJob:
 		j, _ := w.sim.ThingJob(t.ID)
-		return end{string(j.State), j.State == "CANCELED"}
+		return end{string(j.State), j.State == "CANCELED", time.Time{}}
 	case cancelWorkflow, terminateWorkflow:
 		r, _ := w.sim.Workflow("d", t.ID, "run")
-		return end{string(r.Close), r.Close == "CANCELED" || r.Close == "TERMINATED"}
+		return end{string(r.Close), r.Close == "CANCELED" || r.Close == "TERMINATED", time.Time{}}
 	case cancelTask:
 		k, _ := w.sim.Task(t.ID)
-		return end{string(k.State), k.State == "CANCELED"}
+		return end{string(k.State), k.State == "CANCELED", time.Time{}}
 	default: // stopExecution
 		e, _ := w.sim.Execution(t.ID)
-		return end{string(e.State), e.State == "ABORTED"}
+		return end{string(e.State), e.State == "ABORTED", e.Ended}
 	}
 }

@@ -44,6 +44,7 @@ func (c *checker) order(s sent) {
 	}
 	c.whole(o, e)
 	c.prompt(o, s, e)
+	c.shown(o, e)
 	if len(e.Data.Targets) != len(o.Targets) {
 		c.fault("%s: %d targets in the outcome, %d in the command", o.ID, len(e.Data.Targets), len(o.Targets))
 		return

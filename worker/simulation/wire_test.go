@@ -178,6 +178,7 @@ func (w wire) note(out *http.Response) error {
 	var received struct {
 		Messages []struct {
 			ID                string `json:"MessageId"`
+			Body              string
 			MessageAttributes attributes
 		}
 	}
@@ -190,6 +191,9 @@ func (w wire) note(out *http.Response) error {
 		original := m.MessageAttributes.original()
 		if original == "" || w.journal.forged[m.ID] {
 			original = m.ID
+		}
+		if a, ok := arrivalOf(m.ID, m.Body); ok {
+			w.journal.arrived = append(w.journal.arrived, a)
 		}
 		w.journal.receipts = append(w.journal.receipts, receipt{Message: m.ID, Original: original, Worker: w.name, At: time.Now()})
 	}

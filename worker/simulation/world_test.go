@@ -52,6 +52,7 @@ type world struct {
 	queue   string
 	dead    string
 	topic   string
+	states  string        // the state queue; "": there is none
 	shared  ledger.Ledger // where it is a file
 	journal *journal
 	sent    []sent
@@ -70,6 +71,7 @@ func run(t *testing.T, p plan) *history {
 	var hand sync.WaitGroup
 	hand.Go(w.outages)
 	hand.Go(w.fail)
+	hand.Go(w.others)
 	w.send(false)
 	hand.Wait()
 	if left := p.Chaos - time.Since(begin); left > 0 {
@@ -85,12 +87,12 @@ func run(t *testing.T, p plan) *history {
 	w.becomeSteady()
 	w.send(true)
 	settled := w.settle()
-	took := time.Since(begin)
+	took, states := time.Since(begin), w.onStates()
 	close(w.over)
 	w.lives.Wait()
 	w.asking.Wait()
 	h := w.history()
-	h.Settled, h.Took = settled, took
+	h.Settled, h.Took, h.States = settled, took, states
 	w.must(w.sim.Close())
 	time.Sleep(time.Minute) // an SDK that fetches keys does so on goroutines that nobody waits for
 	if w.shared != nil {
@@ -125,12 +127,17 @@ func newWorld(t *testing.T, p plan) *world {
 		Batch: batch.Options{StopAfter: p.StopAfter}, EMR: emr.Options{StopAfter: p.StopAfter}, FSx: fsx.Options{StopAfter: p.StopAfter},
 		IoT: iot.Options{StopAfter: p.StopAfter}, SWF: swf.Options{ObeyAfter: p.StopAfter},
 		StepFunctions: stepfunctions.Options{RefuseEnded: p.RefuseEnded},
+		Events:        p.Events.rule(),
 	})
 	var err error
 	w.queue, w.dead, err = w.sim.CreateQueueWithDeadLetters("commands", p.MaxReceives, nil)
 	w.must(err)
 	_, err = w.sim.CreateQueue(outcomes, nil)
 	w.must(err)
+	if p.Events != nil {
+		w.states, err = w.sim.CreateQueue(stateQueue, nil)
+		w.must(err)
+	}
 	w.topic, err = w.sim.CreateTopic("outcomes")
 	w.must(err)
 	_, err = w.sim.Subscribe(w.topic, outcomes, true)
@@ -336,6 +343,9 @@ func (w *world) process(name string, l life, last bool) {
 		MaxInFlight: 200, Chance: jitter,
 		Patience: w.plan.Patience, GiveUp: w.plan.GiveUp, Drain: drainFor,
 	}
+	if !l.Deaf {
+		o.StateQueueURL = w.states
+	}
 	if len(w.plan.Accounts) > 0 {
 		o.Role, o.Name = role, name // whose session names say who called
 	}
@@ -403,7 +413,10 @@ func (w *world) hidden(name string) []hidden {
 		last[r.Message] = r.Worker
 	}
 	var all []hidden
-	for _, m := range w.sim.Messages(w.queue) {
+	for _, m := range append(w.sim.Messages(w.queue), w.sim.Messages(stateQueue)...) {
+		if w.plan.Events.isNone(m.Body) {
+			continue // it is left there, and nobody misses it
+		}
 		if m.InFlight && m.Receives == known[m.ID] && last[m.ID] == name {
 			all = append(all, hidden{Message: m.ID, Until: m.VisibleAt})
 		}
@@ -419,10 +432,10 @@ func (w *world) open(ctx context.Context, config aws.Config, skew time.Duration,
 	return dynamo.Open(ctx, config, table, dynamo.Options{Now: func() time.Time { return time.Now().Add(skew) }, Chance: jitter})
 }
 
-// settle waits until every message is off the queue and answered.
+// settle waits until every message is off the queue and answered, and every event off the state queue.
 func (w *world) settle() bool {
 	for end := time.Now().Add(settling); time.Now().Before(end); time.Sleep(10 * time.Second) {
-		if w.sim.Depth(w.queue) != (awssim.Depth{}) || w.sim.Depth(w.dead).InFlight > 0 {
+		if w.sim.Depth(w.queue) != (awssim.Depth{}) || w.sim.Depth(w.dead).InFlight > 0 || !w.isHeard() {
 			continue
 		}
 		h := w.history()
@@ -449,6 +462,7 @@ func (w *world) history() *history {
 	h.Steps = append(h.Steps, w.journal.steps...)
 	h.Receipts = append(h.Receipts, w.journal.receipts...)
 	h.Copies = append(h.Copies, w.journal.copies...)
+	h.Arrived = append(h.Arrived, w.journal.arrived...)
 	h.Endings = append(h.Endings, w.journal.endings...)
 	h.Befell = maps.Clone(w.journal.befell)
 	for i, r := range h.Requests {
