@@ -78,9 +78,9 @@ and SWF, as if other programs used the rest. The worker must adapt.
 // printReport prints a report for people.
 func printReport(s screen, r *demo.Report) {
 	s.printf("\n")
-	table(s, 1, outcomeRows(s, r))
-	s.printf("\n")
 	table(s, 1, requestRows(r))
+	s.printf("\n") // what matters most is what remains on the screen
+	table(s, 1, outcomeRows(s, r))
 	s.printf("\n%s, %s, %s in %.1f s.\n", count(r.TotalTargets(), "target"), count(r.Commands, "command"), count(r.Sum, "outcome"), r.Seconds)
 	s.printf("Dead-lettered: %s. Published again, unchanged: %s.\n", count(r.DeadLettered, "message"), count(r.Repeats, "outcome"))
 	if len(r.Problems) == 0 {

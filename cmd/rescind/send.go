@@ -94,6 +94,9 @@ func (c *sendCmd) run(ctx context.Context, s streams, r *sendReport) error {
 	if err := r.invalid(); err != nil {
 		return err
 	}
+	if len(r.Commands) == 0 {
+		return misused("the input has no commands: nothing was sent")
+	}
 	var from outcomes
 	if c.Wait {
 		if from, err = c.outcomes(ctx, cfg, r); err != nil {

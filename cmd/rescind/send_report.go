@@ -137,8 +137,6 @@ func (r *sendReport) print(s streams, c *sendCmd) {
 		to += fmt.Sprintf(", the first of %d queues", len(c.QueueURL))
 	}
 	switch {
-	case len(r.Commands) == 0:
-		say(s.err, "The input has no commands: nothing was sent.")
 	case !r.flags:
 		say(s.out, fmt.Sprintf("%d sent, %d refused%s%s", r.Sent, r.Refused, byField(r.RefusedByField), to))
 	case r.Sent > 0:

@@ -488,7 +488,7 @@ func TestWaitingSaysForWhat(t *testing.T) {
 		err = send.wait(t.Context(), streams{nil, &out, &complaints}, answers(func([]string) ([]ledger.Record, error) { return nil, nil }), r)
 		for _, says := range []string{
 			"Waiting, for 11m at most, until what AWS accepts is seen to have stopped, or has been looked at for 1m (confirm).",
-			"5 of 5 commands: no outcome yet after 10s: c-1, c-2, c-3, …\n",
+			"5 of 5 commands: no outcome yet after 20s: c-1, c-2, c-3, …\n",
 		} {
 			if !strings.Contains(complaints.String(), says) {
 				t.Errorf("it does not say %q:\n%s", says, complaints.String())

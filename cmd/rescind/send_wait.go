@@ -35,7 +35,8 @@ const (
 	// readBound is how long one read may take.
 	readBound = 10 * time.Second
 	// waitingEvery is how often the progress of waiting is printed.
-	waitingEvery = 10 * time.Second
+	// A target that AWS does not know, or that is not stopped, is looked at for ten seconds before that is said.
+	waitingEvery = 20 * time.Second
 )
 
 // outcomes is where the outcomes of commands are read.

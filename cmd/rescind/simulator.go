@@ -48,6 +48,9 @@ func newEnvironment(ctx context.Context, addr string, o awssim.Options) (*demo.E
 	return env, err
 }
 
+// listedMost is how many targets of a service are listed on a terminal.
+const listedMost = 12
+
 // printEnvironment prints the environment's addresses, its targets, and commands to type. These wait for their
 // outcomes if there is a worker to ask, at an admin address.
 func printEnvironment(s screen, env *demo.Environment, targets []demo.Sample, admin string) {
@@ -59,12 +62,18 @@ func printEnvironment(s screen, env *demo.Environment, targets []demo.Sample, ad
 		return
 	}
 	rows := [][]string{{"target", "state", "service"}, nil}
+	listed := map[string]int{}
 	for _, t := range targets {
 		service, _, _ := strings.Cut(t.Action, ":")
-		rows = append(rows, []string{t.ID, t.State, service})
+		if listed[service]++; s.width == 0 || listed[service] <= listedMost {
+			rows = append(rows, []string{t.ID, t.State, service})
+		}
 	}
 	s.printf("\n")
 	table(s, len(rows[0]), rows)
+	if more := len(targets) - (len(rows) - 2); more > 0 {
+		s.printf("… and %d more, which a pipe or a file would list\n", more)
+	}
 	s.printf("\nIn another terminal:\n\n")
 	settings := append([]string{"export"}, append(clientSettings, "AWS_ENDPOINT_URL="+env.URL, "RESCIND_QUEUE_URL="+env.QueueURL)...)
 	if admin != "" && admin != defaultAdmin {

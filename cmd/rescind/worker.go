@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -146,6 +147,9 @@ func (c *workerCmd) start(ctx context.Context, log *zap.Logger) (*running, error
 			}
 		}()
 	}
+	path, isFile := strings.CutPrefix(c.Ledger, "bolt:")
+	_, err = os.Stat(path)
+	isNew := isFile && errors.Is(err, fs.ErrNotExist)
 	records, err := openLedger(ctx, cfg, c.Ledger, log)
 	note(err)
 	o.AWS, o.Log, o.Ledger = cfg, log, records
@@ -158,8 +162,8 @@ func (c *workerCmd) start(ctx context.Context, log *zap.Logger) (*running, error
 		note(err)
 	}
 	if len(faults) > 0 {
-		if records != nil {
-			note(records.Close())
+		if records != nil && note(records.Close()) && isNew {
+			_ = os.Remove(path) // nothing is in it
 		}
 		return nil, errors.Join(faults...)
 	}
