@@ -65,11 +65,13 @@ func (r *planReport) print(s screen) {
 	if more := len(r.Inflow) - maxExamples; more > 0 {
 		s.printf("(%d more such; --json lists all)\n", more)
 	}
-	r.printNext(s)
 }
 
 // printNext says what was written and what comes next.
 func (r *planReport) printNext(s screen) {
+	if r.Count == 0 {
+		return
+	}
 	s.printf("\nWritten: %s\nReview it, then send exactly its lines:\n", r.File)
 	words := []string{"rescind apply", shellWord(r.File)}
 	if err := r.Limits.Hold(&r.Header); err != nil {

@@ -263,7 +263,7 @@ func TestPreviewFitsATerminal(t *testing.T) {
 		r.Examples = append(r.Examples, planExample{Target: "1d828f65-7a4d-42e8-996d-3b900ed59dc4" + hostile, Name: hostile + strings.Repeat("n", 60), State: "RUNNABLE", Began: noon})
 	}
 	for _, size := range sizes {
-		text := fits(t, int(size.columns), r.print)
+		text := fits(t, int(size.columns), func(s screen) { r.print(s); r.printNext(s) })
 		for _, want := range []string{"7,200 of 9,310", "--max 7200", "rescind apply"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in\n%s", want, text)

@@ -45,10 +45,16 @@ type outcomes interface {
 	close() error
 }
 
-// outcomes returns where outcomes are read, having tried it with one read, so that nothing is sent that
-// could not be followed.
-func (c *sendCmd) outcomes(ctx context.Context, cfg aws.Config, r *sendReport) (outcomes, error) {
-	var from outcomes = &fromWorker{addr: c.Admin, queue: r.Queue, client: &http.Client{Timeout: readBound}}
+// outcomeFlags say where outcomes are found.
+type outcomeFlags struct {
+	Ledger string `name:"ledger" env:"RESCIND_LEDGER" help:"Where outcomes are found: dynamodb:TABLE is read; otherwise the worker is asked, at --admin-addr."`
+	Admin  string `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of the worker that is asked for outcomes, unless --ledger names a table."`
+}
+
+// outcomes returns where the outcomes of commands on a queue are read, having tried it with one read of some keys, so that
+// nothing is sent that could not be followed.
+func (c *outcomeFlags) outcomes(ctx context.Context, cfg aws.Config, queue string, keys ...string) (outcomes, error) {
+	var from outcomes = &fromWorker{addr: c.Admin, queue: queue, client: &http.Client{Timeout: readBound}}
 	kind, _, _ := strings.Cut(c.Ledger, ":")
 	switch kind {
 	case "", "bolt": // the file is open in its worker, and nobody else can read it
@@ -59,7 +65,7 @@ func (c *sendCmd) outcomes(ctx context.Context, cfg aws.Config, r *sendReport) (
 		}
 		from = fromLedger{l}
 	}
-	if _, err := from.ended(ctx, keysOf(r.in(stateUnsent)[:min(1, len(r.in(stateUnsent)))])); err != nil {
+	if _, err := from.ended(ctx, keys); err != nil {
 		return nil, errors.Join(err, from.close())
 	}
 	return from, nil
@@ -241,10 +247,16 @@ const shortWait = 10 * time.Minute
 
 // patience returns how long to wait for the outcomes of commands, and their longest confirm.
 func (c *sendCmd) patience(commands []*sending) (patience, longest time.Duration) {
+	longest = longestConfirm(commands)
+	return cmp.Or(c.WaitFor, shortWait+longest), longest
+}
+
+// longestConfirm is the longest time for which workers look for proof of one of the commands.
+func longestConfirm(commands []*sending) (longest time.Duration) {
 	for _, each := range commands {
 		longest = max(longest, confirmOf(&each.command))
 	}
-	return cmp.Or(c.WaitFor, shortWait+longest), longest
+	return longest
 }
 
 // confirmOf returns how long a worker looks for proof as far as the command says.
