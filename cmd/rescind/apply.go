@@ -198,7 +198,7 @@ func ask(ctx context.Context, s streams, what string, n int) error {
 	if n > typeAbove {
 		want, how = strconv.Itoa(n), "? Type the number to go on: "
 	}
-	fmt.Fprint(screenOf(s.err), what+how)
+	screenOf(s.err).printf("%s", what+how)
 	answer, err := readLine(ctx, keyboard(s))
 	if err != nil {
 		return err

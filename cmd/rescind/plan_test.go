@@ -345,7 +345,7 @@ func TestEstimates(t *testing.T) {
 // TestExamplesOfSelectionsCanBeTyped: each service has its own, in its folder, and they are valid.
 func TestExamplesOfSelectionsCanBeTyped(t *testing.T) {
 	for _, node := range model(t).Model.Children {
-		if node.Name != "plan" {
+		if node.Name != "plan" && node.Name != "cancel" {
 			continue
 		}
 		for _, service := range node.Children {

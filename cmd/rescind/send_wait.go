@@ -308,6 +308,11 @@ func describe(c *sending, d *outcome.Data, began time.Time) string {
 	if len(d.Targets) > 0 {
 		line += "  " + targetOf(d)
 	}
+	return strings.TrimRight(line+"  "+reasonOf(d, began), " ")
+}
+
+// reasonOf says why an outcome is what it is, and if it was that before the command was sent.
+func reasonOf(d *outcome.Data, began time.Time) string {
 	code, message := d.Code, d.Message
 	for _, t := range d.Targets {
 		if t.Message != "" && message == "" {
@@ -318,13 +323,10 @@ func describe(c *sending, d *outcome.Data, began time.Time) string {
 	if message != "" && len(d.Counts) <= 1 && predictionOf(d) == "" {
 		why = strings.TrimPrefix(code+": ", ": ") + message
 	}
-	if why != "" {
-		line += "  " + why
-	}
 	if !d.FinishedAt.IsZero() && d.FinishedAt.Before(began.Add(-time.Minute)) { // clocks may differ
-		line += "  (this id had ended before, at " + d.FinishedAt.UTC().Format(time.RFC3339) + ": it was not run again)"
+		why += "  (this id had ended before, at " + d.FinishedAt.UTC().Format(time.RFC3339) + ": it was not run again)"
 	}
-	return line
+	return why
 }
 
 func because(err error) string {
