@@ -97,12 +97,12 @@ func (c *cancelling) follow(ctx context.Context, r *cancelRound, commands []*sen
 	if left == 0 {
 		return nil
 	}
-	why := fmt.Sprintf("none has come for %s", short(c.idle(longest)))
+	why := "none has come for " + short(c.idle(longest))
 	switch {
 	case ctx.Err() != nil:
 		why = "interrupted"
 	case c.WaitFor > 0:
-		why = fmt.Sprintf("%s (--wait-for) are over", short(c.WaitFor))
+		why = short(c.WaitFor) + " (--wait-for) are over"
 	}
 	dry := ""
 	if c.DryRun {

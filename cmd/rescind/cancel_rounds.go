@@ -112,7 +112,7 @@ func (c *cancelling) list(ctx context.Context, n int) (*planReport, error) {
 			flags.Output += planSuffix
 		}
 		flags.settled = c.settled
-		flags.before = fmt.Sprintf("%s of the rounds before were sent, and have ended", many(c.report.sent(), "command"))
+		flags.before = many(c.report.sent(), "command") + " of the rounds before were sent, and have ended"
 	}
 	of, filters := c.fresh()
 	err := flags.plan(ctx, c.streams, of, filters, plan)
