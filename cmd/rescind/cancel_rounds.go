@@ -203,6 +203,7 @@ func (c *cancelling) permit(ctx context.Context, n int, plan *planReport) error 
 	if err != nil || c.Yes || n > 1 {
 		return err
 	}
+	onStop(ctx, func() string { return "stopping; nothing is sent" }, "Nothing was sent.")
 	if c.UntilEmpty {
 		limit := "without a limit (--max 0)"
 		if c.Max > 0 {
@@ -231,15 +232,12 @@ func (c *cancelling) apply(ctx context.Context, r *cancelRound) (commands []*sen
 
 // applyLine is the command line that goes on with a plan.
 func (c *cancelling) applyLine(plan *planReport) string {
-	line := "rescind apply " + shellWord(plan.File)
+	line := strings.Join(append([]string{"rescind apply", shellWord(plan.File)}, plan.limitFlags()...), " ")
 	if c.DryRun {
 		line += " --dry-run"
 	}
 	if c.Rate.perSecond > 0 {
 		line += fmt.Sprintf(" --rate %g/s", c.Rate.perSecond)
-	}
-	if plan.Limits.Hold(&plan.Header) != nil {
-		line += fmt.Sprintf(" --max %d --max-percent 100", plan.Count)
 	}
 	return line
 }

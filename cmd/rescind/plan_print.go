@@ -73,17 +73,22 @@ func (r *planReport) printNext(s screen) {
 		return
 	}
 	s.printf("\nWritten: %s\nReview it, then send exactly its lines:\n", r.File)
-	words := []string{"rescind apply", shellWord(r.File)}
+	s.printShell(append([]string{"rescind apply", shellWord(r.File)}, r.limitFlags()...)...)
 	if err := r.Limits.Hold(&r.Header); err != nil {
-		words = append(words, fmt.Sprintf("--max %d", r.Count))
-		if r.Limits.MaxPercent > 0 {
-			words = append(words, "--max-percent 100")
-		}
-		s.printShell(words...)
 		s.printf("Without the flag it is refused: %v.\n", err)
-		return
 	}
-	s.printShell(words...)
+}
+
+// limitFlags are the flags of apply without which the plan's own limits refuse it.
+func (r *planReport) limitFlags() (flags []string) {
+	if r.Limits.Hold(&r.Header) == nil {
+		return nil
+	}
+	flags = append(flags, fmt.Sprintf("--max %d", r.Count))
+	if r.Limits.MaxPercent > 0 {
+		flags = append(flags, "--max-percent 100")
+	}
+	return flags
 }
 
 // printExamples shows some targets.
