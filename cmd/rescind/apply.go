@@ -17,13 +17,22 @@ import (
 type applyCmd struct {
 	File string `arg:"" help:"Plan file, as \"rescind plan\" writes it."`
 
-	QueueURL   []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queue to send to; if several are named, the first. Required."`
-	Rate       rate     `name:"rate" placeholder:"N/s" help:"Most commands sent in a second, such as 50/s; 30/m is a minute's (default: no limit)."`
-	Yes        bool     `name:"yes" short:"y" help:"Do not ask. Required where there is no terminal."`
+	applyFlags `embed:""`
 	Max        *int     `name:"max" placeholder:"N" help:"Most commands that the plan may have; 0 is no limit (default: the plan's own limit, 1000 unless it was planned with another)."`
 	MaxPercent *float64 `name:"max-percent" placeholder:"N" help:"Most commands in percent of what was listed; 0 is no limit (default: the plan's own limit)."`
-	DryRun     bool     `name:"dry-run" help:"Send each command as a preview: the worker reads its target and predicts, but cancels nothing."`
 	JSON       bool     `name:"json" help:"Print one JSON value on stdout, also where sending fails."`
+
+	// onSent is called for each command that the queue has accepted, by one goroutine at a time; nil: nobody follows them.
+	onSent func(*sending)
+	goOn   string // how to go on after a stop; "": by the same command line
+}
+
+// applyFlags are the flags by which a plan is sent, by apply or by cancel.
+type applyFlags struct {
+	QueueURL []string `name:"queue-url" env:"RESCIND_QUEUE_URL" help:"Queue to send to; if several are named, the first. Required."`
+	Rate     rate     `name:"rate" placeholder:"N/s" help:"Most commands sent in a second, such as 50/s; 30/m is a minute's (default: no limit)."`
+	Yes      bool     `name:"yes" short:"y" help:"Do not ask. Required where there is no terminal."`
+	DryRun   bool     `name:"dry-run" xor:"dry" help:"Send each command as a preview: the worker reads its target and predicts, but cancels nothing."`
 }
 
 // Help is printed by "rescind apply --help" above the flags.
@@ -60,9 +69,22 @@ func (c *applyCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			r.Error = err.Error()
 		}
-		err = errors.Join(err, printJSON(s.out, r))
+		return errors.Join(err, printJSON(s.out, r))
+	}
+	switch {
+	case err != nil:
+	case r.Sent == 0:
+		say(s.out, fmt.Sprintf("All %s of campaign %s were sent before: nothing is left to send.", many(r.Commands, "command"), r.Campaign))
+	default:
+		r.print(s)
 	}
 	return err
+}
+
+// print says what was sent and what comes next.
+func (r *applyReport) print(s streams) {
+	say(s.out, fmt.Sprintf("Sent %s of campaign %s to %s.", many(r.Sent, "command"), r.Campaign, r.Queue))
+	say(s.err, "Next: watch the results topic, to which outcomes are published.")
 }
 
 func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err error) {
@@ -92,9 +114,6 @@ func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err erro
 	defer func() { err = errors.Join(err, journal.Close()) }()
 	r.SentBefore = journal.Count()
 	if r.Left = r.Commands - r.SentBefore; r.Left == 0 {
-		if !c.JSON {
-			say(s.out, fmt.Sprintf("All %s of campaign %s were sent before: nothing is left to send.", many(r.Commands, "command"), r.Campaign))
-		}
 		return nil
 	}
 	cfg, err := awsConfig(ctx)
@@ -107,10 +126,6 @@ func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err erro
 	err = c.send(ctx, s, sqs.NewFromConfig(cfg), plan, journal, r)
 	r.Sent = journal.Count() - r.SentBefore
 	r.Left = r.Commands - journal.Count()
-	if err == nil && !c.JSON {
-		say(s.out, fmt.Sprintf("Sent %s of campaign %s to %s.", many(r.Sent, "command"), r.Campaign, r.Queue))
-		say(s.err, "Next: watch the results topic, to which outcomes are published.")
-	}
 	return err
 }
 
@@ -150,8 +165,7 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 	if c.Yes {
 		return nil
 	}
-	in, ok := s.in.(*os.File)
-	if !ok || terminalWidth(in) == 0 {
+	if keyboard(s) == nil {
 		return misused("there is no terminal to ask at: add --yes to send %s; nothing was sent", many(r.Left, "command"))
 	}
 	to := screenOf(s.err)
@@ -167,12 +181,25 @@ func (c *applyCmd) confirm(ctx context.Context, s streams, h *campaign.Header, r
 	if c.DryRun {
 		what = "Preview, and cancel nothing, by sending"
 	}
-	want, ask := "y", fmt.Sprintf("%s %s? [y/N] ", what, many(r.Left, "command"))
-	if r.Left > typeAbove {
-		want, ask = strconv.Itoa(r.Left), fmt.Sprintf("%s %s? Type the number to go on: ", what, many(r.Left, "command"))
+	return ask(ctx, s, what+" "+many(r.Left, "command"), r.Left)
+}
+
+// keyboard is the terminal at which people can be asked; nil: there is none.
+func keyboard(s streams) *os.File {
+	if in, ok := s.in.(*os.File); ok && terminalWidth(in) > 0 {
+		return in
 	}
-	fmt.Fprint(to, ask)
-	answer, err := readLine(ctx, in)
+	return nil
+}
+
+// ask asks at the keyboard whether to do something with n commands. Its error says that nothing was sent.
+func ask(ctx context.Context, s streams, what string, n int) error {
+	want, how := "y", "? [y/N] "
+	if n > typeAbove {
+		want, how = strconv.Itoa(n), "? Type the number to go on: "
+	}
+	screenOf(s.err).printf("%s", what+how)
+	answer, err := readLine(ctx, keyboard(s))
 	if err != nil {
 		return err
 	}

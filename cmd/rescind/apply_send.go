@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,13 +35,13 @@ type applying struct {
 func (c *applyCmd) send(ctx context.Context, s streams, api *sqs.Client, plan *campaign.Plan, journal *campaign.Journal, r *applyReport) error {
 	h := &plan.Header
 	a := &applying{applyCmd: c, streams: s, api: api, journal: journal, group: h.Service + "/" + h.Account + "/" + h.Region}
-	goOn := "Run the same again to go on: no command is run twice."
+	goOn := cmp.Or(c.goOn, "Run the same again to go on: no command is run twice.")
 	onStop(ctx, func() string {
 		return fmt.Sprintf("stopping; %s of %s are sent", grouped(a.sent.Load()), grouped(r.Left)) // one line: a bar is drawn below
-	}, goOn)
+	}, strings.Join(strings.Fields(goOn), " "))
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	stopProgress := a.progress(r.Left)
+	stopProgress := showCount(s, c.JSON, r.Left, "sent", &a.sent, nil)
 	err := a.all(ctx, fail, plan)
 	stopProgress()
 	if cause := context.Cause(ctx); cause != nil {
@@ -124,7 +125,9 @@ func (a *applying) batch(ctx context.Context, batch []*sending) error {
 	for _, c := range batch {
 		switch c.State {
 		case stateSent:
-			sent = append(sent, c.Line)
+			if sent = append(sent, c.Line); a.onSent != nil {
+				a.onSent(c)
+			}
 		case stateRefused:
 			if a.refused++; len(a.says) < maxRefusalsPrinted {
 				a.says = append(a.says, fmt.Sprintf("command %d: %s", c.Line, c.Error))

@@ -8,7 +8,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send plan apply dlq schema iam completion version",
+		"":                            "demo dev sim worker send cancel plan apply dlq schema iam completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,
@@ -25,6 +25,9 @@ func TestCompletions(t *testing.T) {
 		"schema o":                    "outcome",
 		"plan ":                       "batch emr fsx iot stepfunctions swf",
 		"plan b":                      "batch",
+		"cancel ":                     "batch emr fsx iot stepfunctions swf",
+		"cancel emr --no":             "--no-wait",
+		"cancel batch --unt":          "--until-empty",
 		"plan batch --sub":            "--submitted-before --submitted-after",
 		"apply --ra":                  "--rate",
 		"worker --log-level ":         "debug info warn error",

@@ -24,6 +24,9 @@ var examples = map[string]string{
     -p ClusterId=j-2AXXXXXXGAPLF -p 'StepIds=["s-1A2B3C4D5E6F7"]'
   rescind send commands.jsonl --campaign over-budget
   make-commands | rescind send - --json --wait --ledger dynamodb:rescind`,
+	"cancel": `  rescind cancel batch --queue nightly --submitted-before 12:00
+  rescind cancel batch --queue gpu --job-name 'train-*' --stop-running --dry-run
+  rescind cancel swf --domain orders --tag bad-release --until-empty --yes`,
 	"plan": `  rescind plan batch --queue nightly --submitted-before 12:00
   rescind plan batch --queue gpu --job-name 'train-*' --stop-running`,
 	"apply": `  rescind apply batch-20261130T071500Z.plan.jsonl

@@ -35,6 +35,7 @@ type cli struct {
 	Sim    simCmd    `cmd:"" help:"Serve the AWS simulator alone, on a port, for compose files and tests."`
 	Worker workerCmd `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
 	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
+	Cancel cancelCmd `cmd:"" help:"Cancel all that matches: plan, preview, ask, send, and follow to the outcomes, in one line."`
 	Plan   planCmd   `cmd:"" help:"List what matches, show it and how long it will take, and write a plan file. Stops nothing."`
 	Apply  applyCmd  `cmd:"" help:"Send the commands of a plan file, exactly these; run it again to go on after a stop."`
 	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`

@@ -65,12 +65,15 @@ type planFlags struct {
 	Confirm     string        `name:"confirm" help:"How long the worker looks for proof that each has stopped, such as 10m; 0s is not at all (default: the worker's)."`
 	Escalate    string        `name:"escalate" help:"How long after AWS accepted it the stronger action is taken, such as 2m, where there is one (default: never)."`
 	ExpiresIn   time.Duration `name:"expires-in" help:"Time from now, such as 6h, after which no cancelling call begins."`
-	Max         int           `name:"max" default:"1000" placeholder:"N" help:"Most commands that apply sends of this plan; 0 is no limit. It refuses a larger plan as a whole."`
+	Max         int           `name:"max" default:"1000" placeholder:"N" help:"Most commands that are sent of this plan; 0 is no limit. A larger plan is refused as a whole."`
 	MaxPercent  float64       `name:"max-percent" placeholder:"N" help:"Most commands in percent of the targets that AWS listed; 0 is no limit."`
 	Quotas      string        `name:"quotas" env:"RESCIND_QUOTAS" help:"The worker's rates, for the time that it takes (default: the account's, else those that AWS publishes)."`
 	JSON        bool          `name:"json" help:"Print one JSON value on stdout."`
 
 	given quotas.Set
+	// settled says why a target is left alone that matches, and was sent a command before; "": it is not. nil: none was.
+	settled func(*handlers.Candidate) string
+	before  string // what was done before this plan, a clause; "": nothing
 }
 
 // Help is printed by "rescind plan SERVICE --help" above the flags.
@@ -100,7 +103,9 @@ func (c *planOf[S, P]) Run(ctx context.Context, s streams, line *kong.Context) e
 		return errors.Join(err, printJSON(s.out, r))
 	}
 	if err == nil {
-		r.print(screenOf(s.out))
+		to := screenOf(s.out)
+		r.print(to)
+		r.printNext(to)
 	}
 	return err
 }
@@ -119,19 +124,10 @@ func noEmptyValues(args []string) error {
 	return nil
 }
 
-// plan checks everything that needs no AWS, lists, and writes the file. filters is the struct of the selection's flags.
+// plan prepares, lists, and writes the file. filters is the struct of the selection's flags.
 func (c *planFlags) plan(ctx context.Context, s streams, of selection, filters any, r *planReport) error {
 	about := of.About()
-	if err := of.Check(); err != nil {
-		return filterMisuse(err)
-	}
-	if c.Campaign == "" {
-		c.Campaign = about.Service + "-" + time.Now().UTC().Format("20060102T150405Z")
-	}
-	if c.Output == "" {
-		c.Output = c.Campaign + ".plan.jsonl"
-	}
-	if err := c.check(about.Service); err != nil {
+	if err := c.prepare(of); err != nil {
 		return err
 	}
 	cfg, caller, err := callerConfig(ctx)
@@ -162,6 +158,24 @@ func (c *planFlags) plan(ctx context.Context, s streams, of selection, filters a
 	r.estimate(ctx, c, cfg, about, found)
 	return nil
 }
+
+// prepare checks everything that needs no AWS, and names campaign and file.
+func (c *planFlags) prepare(of selection) error {
+	service := of.About().Service
+	if err := of.Check(); err != nil {
+		return filterMisuse(err)
+	}
+	if c.Campaign == "" {
+		c.Campaign = service + "-" + time.Now().UTC().Format("20060102T150405Z")
+	}
+	if c.Output == "" {
+		c.Output = c.Campaign + planSuffix
+	}
+	return c.check(service)
+}
+
+// planSuffix ends the name of a plan file, unless --output says otherwise.
+const planSuffix = ".plan.jsonl"
 
 // finish writes the file, unless the listing did not end or nothing is to be stopped.
 func (c *planFlags) finish(ctx context.Context, found *collector, r *planReport, to *campaign.Writer) error {

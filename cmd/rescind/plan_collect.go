@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -75,7 +76,8 @@ func (f *collector) list(ctx context.Context, s streams, of selection, cfg aws.C
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var failed atomic.Int64
 	cfg.Retryer = patient(&failed)
-	onStop(ctx, func() string { return "stopping; nothing is written, and nothing was stopped" }, "Nothing was written.")
+	before := cmp.Or(f.flags.before, "nothing was stopped")
+	onStop(ctx, func() string { return "stopping; nothing is written, and " + before }, "Nothing was written, and "+before+".")
 	stopProgress := every(sayEvery, func() {
 		again := ""
 		if n := failed.Load(); n > 0 {
@@ -129,6 +131,9 @@ func (f *collector) Candidate(c handlers.Candidate) error {
 		return nil
 	}
 	f.seen[[12]byte(hash[:])] = struct{}{}
+	if c.Not == "" && f.flags.settled != nil {
+		c.Not = f.flags.settled(&c)
+	}
 	if c.Not != "" {
 		f.header.NotStopped[c.Not]++
 		return nil

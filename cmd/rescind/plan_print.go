@@ -65,23 +65,30 @@ func (r *planReport) print(s screen) {
 	if more := len(r.Inflow) - maxExamples; more > 0 {
 		s.printf("(%d more such; --json lists all)\n", more)
 	}
-	r.printNext(s)
 }
 
 // printNext says what was written and what comes next.
 func (r *planReport) printNext(s screen) {
-	s.printf("\nWritten: %s\nReview it, then send exactly its lines:\n", r.File)
-	words := []string{"rescind apply", shellWord(r.File)}
-	if err := r.Limits.Hold(&r.Header); err != nil {
-		words = append(words, fmt.Sprintf("--max %d", r.Count))
-		if r.Limits.MaxPercent > 0 {
-			words = append(words, "--max-percent 100")
-		}
-		s.printShell(words...)
-		s.printf("Without the flag it is refused: %v.\n", err)
+	if r.Count == 0 {
 		return
 	}
-	s.printShell(words...)
+	s.printf("\nWritten: %s\nReview it, then send exactly its lines:\n", r.File)
+	s.printShell(append([]string{"rescind apply", shellWord(r.File)}, r.limitFlags()...)...)
+	if err := r.Limits.Hold(&r.Header); err != nil {
+		s.printf("Without the flag it is refused: %v.\n", err)
+	}
+}
+
+// limitFlags are the flags of apply without which the plan's own limits refuse it.
+func (r *planReport) limitFlags() (flags []string) {
+	if r.Limits.Hold(&r.Header) == nil {
+		return nil
+	}
+	flags = append(flags, fmt.Sprintf("--max %d", r.Count))
+	if r.Limits.MaxPercent > 0 {
+		flags = append(flags, "--max-percent 100")
+	}
+	return flags
 }
 
 // printExamples shows some targets.

@@ -263,7 +263,7 @@ func TestPreviewFitsATerminal(t *testing.T) {
 		r.Examples = append(r.Examples, planExample{Target: "1d828f65-7a4d-42e8-996d-3b900ed59dc4" + hostile, Name: hostile + strings.Repeat("n", 60), State: "RUNNABLE", Began: noon})
 	}
 	for _, size := range sizes {
-		text := fits(t, int(size.columns), r.print)
+		text := fits(t, int(size.columns), func(s screen) { r.print(s); r.printNext(s) })
 		for _, want := range []string{"7,200 of 9,310", "--max 7200", "rescind apply"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is not in\n%s", want, text)
@@ -345,7 +345,7 @@ func TestEstimates(t *testing.T) {
 // TestExamplesOfSelectionsCanBeTyped: each service has its own, in its folder, and they are valid.
 func TestExamplesOfSelectionsCanBeTyped(t *testing.T) {
 	for _, node := range model(t).Model.Children {
-		if node.Name != "plan" {
+		if node.Name != "plan" && node.Name != "cancel" {
 			continue
 		}
 		for _, service := range node.Children {

@@ -11,7 +11,7 @@ import (
 // results after the program has changed.
 func TestNoSuchCommand(t *testing.T) {
 	var out, err bytes.Buffer
-	code := run(t.Context(), []string{"cancel"}, streams{strings.NewReader(""), &out, &err})
+	code := run(t.Context(), []string{"stop"}, streams{strings.NewReader(""), &out, &err})
 	if code != exitMisused || !strings.Contains(err.String(), `"rescind --help"`) {
 		t.Errorf("exit code %d, says %q", code, err.String())
 	}

@@ -35,6 +35,7 @@ func TestProcesses(t *testing.T) {
 		{"a second worker on one ledger", secondWorker},
 		{"a second signal", secondSignal},
 		{"misuse", misuses},
+		{"cancel", cancels},
 	} {
 		t.Run(each.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/rescindhq/rescind/internal/demo"
+	"github.com/rescindhq/rescind/internal/terminal"
 )
 
 const (
@@ -122,4 +125,41 @@ func (b *bars) end() {
 		each.bar.Abort(false) // one that is complete remains complete
 	}
 	b.all.Wait()
+}
+
+// showCount shows how many of a number are done, until it is stopped: a bar with the rate and the time left where the screen
+// allows that, and otherwise a line every few seconds. More is what else there is to say; nil: nothing.
+func showCount(s streams, asLines bool, of int, done string, n *atomic.Int64, more func() string) (stop func()) {
+	to, began := screenOf(s.err), time.Now()
+	if asLines || !to.moves {
+		return every(sayEvery, func() {
+			line, now := fmt.Sprintf("%s of %s %s", grouped(n.Load()), many(of, "command"), done), n.Load()
+			if more != nil {
+				line += ": " + more()
+			}
+			if passed := time.Since(began).Seconds(); more != nil && now > 0 {
+				line += fmt.Sprintf("; %.0f/s, about %s left", float64(now)/passed, roughly(passed*float64(int64(of)-now)/float64(now)))
+			}
+			say(s.err, line)
+		})
+	}
+	all := mpb.New(mpb.WithOutput(to.Writer), mpb.WithRefreshRate(drawEvery))
+	options := []mpb.BarOption{
+		mpb.PrependDecorators(decor.CountersNoUnit("%d/%d "+done, decor.WCSyncSpace)),
+		mpb.AppendDecorators(decor.AverageSpeed(0, "%.0f/s", decor.WCSyncWidth), decor.Any(timeLeft(began), decor.WCSyncSpace)),
+	}
+	if more != nil {
+		options = append(options, mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
+			_, err := fmt.Fprintln(w, strings.TrimRight(terminal.Cut(terminal.Clean(more()), to.width), " "))
+			return err
+		}), false))
+	}
+	bar := all.New(int64(of), mpb.BarStyle().Lbound("").Filler("█").Tip("").Padding("░").Rbound(""), options...)
+	stopDrawing := every(drawEvery, func() { bar.SetCurrent(n.Load()) })
+	return func() {
+		stopDrawing()
+		bar.SetCurrent(n.Load())
+		bar.Abort(false) // one that is complete remains complete
+		all.Wait()
+	}
 }

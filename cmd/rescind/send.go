@@ -33,8 +33,8 @@ type sendCmd struct {
 
 	Wait    bool          `name:"wait" help:"Print the outcome of each command, and end when all have one."`
 	WaitFor time.Duration `name:"wait-for" help:"How long --wait waits at most, counted from when all are sent (default: 10m, and the longest confirm of the commands)."`
-	Ledger  string        `name:"ledger" env:"RESCIND_LEDGER" help:"Where --wait finds outcomes: dynamodb:TABLE is read; otherwise the worker is asked, at --admin-addr."`
-	Admin   string        `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of the worker that --wait asks, unless --ledger names a table."`
+
+	outcomeFlags `embed:""`
 }
 
 // Help is printed by "rescind send --help" above the flags.
@@ -99,7 +99,7 @@ func (c *sendCmd) run(ctx context.Context, s streams, r *sendReport) error {
 	}
 	var from outcomes
 	if c.Wait {
-		if from, err = c.outcomes(ctx, cfg, r); err != nil {
+		if from, err = c.outcomes(ctx, cfg, r.Queue, keysOf(r.in(stateUnsent)[:min(1, len(r.in(stateUnsent)))])...); err != nil {
 			return fmt.Errorf("nothing was sent, since --wait could not follow it: %w", err)
 		}
 		defer func() { _ = from.close() }() // nothing was written

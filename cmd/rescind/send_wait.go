@@ -46,10 +46,16 @@ type outcomes interface {
 	close() error
 }
 
-// outcomes returns where outcomes are read, having tried it with one read, so that nothing is sent that
-// could not be followed.
-func (c *sendCmd) outcomes(ctx context.Context, cfg aws.Config, r *sendReport) (outcomes, error) {
-	var from outcomes = &fromWorker{addr: c.Admin, queue: r.Queue, client: &http.Client{Timeout: readBound}}
+// outcomeFlags say where outcomes are found.
+type outcomeFlags struct {
+	Ledger string `name:"ledger" env:"RESCIND_LEDGER" help:"Where outcomes are found: dynamodb:TABLE is read; otherwise the worker is asked, at --admin-addr."`
+	Admin  string `name:"admin-addr" env:"RESCIND_ADMIN_ADDR" default:"127.0.0.1:9464" help:"Address of the worker that is asked for outcomes, unless --ledger names a table."`
+}
+
+// outcomes returns where the outcomes of commands on a queue are read, having tried it with one read of some keys, so that
+// nothing is sent that could not be followed.
+func (c *outcomeFlags) outcomes(ctx context.Context, cfg aws.Config, queue string, keys ...string) (outcomes, error) {
+	var from outcomes = &fromWorker{addr: c.Admin, queue: queue, client: &http.Client{Timeout: readBound}}
 	kind, _, _ := strings.Cut(c.Ledger, ":")
 	switch kind {
 	case "", "bolt": // the file is open in its worker, and nobody else can read it
@@ -60,7 +66,7 @@ func (c *sendCmd) outcomes(ctx context.Context, cfg aws.Config, r *sendReport) (
 		}
 		from = fromLedger{l}
 	}
-	if _, err := from.ended(ctx, keysOf(r.in(stateUnsent)[:min(1, len(r.in(stateUnsent)))])); err != nil {
+	if _, err := from.ended(ctx, keys); err != nil {
 		return nil, errors.Join(err, from.close())
 	}
 	return from, nil
@@ -242,10 +248,16 @@ const shortWait = 10 * time.Minute
 
 // patience returns how long to wait for the outcomes of commands, and their longest confirm.
 func (c *sendCmd) patience(commands []*sending) (patience, longest time.Duration) {
+	longest = longestConfirm(commands)
+	return cmp.Or(c.WaitFor, shortWait+longest), longest
+}
+
+// longestConfirm is the longest time for which workers look for proof of one of the commands.
+func longestConfirm(commands []*sending) (longest time.Duration) {
 	for _, each := range commands {
 		longest = max(longest, confirmOf(&each.command))
 	}
-	return cmp.Or(c.WaitFor, shortWait+longest), longest
+	return longest
 }
 
 // confirmOf returns how long a worker looks for proof as far as the command says.
@@ -297,6 +309,11 @@ func describe(c *sending, d *outcome.Data, began time.Time) string {
 	if len(d.Targets) > 0 {
 		line += "  " + targetOf(d)
 	}
+	return strings.TrimRight(line+"  "+reasonOf(d, began), " ")
+}
+
+// reasonOf says why an outcome is what it is, and if it was that before the command was sent.
+func reasonOf(d *outcome.Data, began time.Time) string {
 	code, message := d.Code, d.Message
 	for _, t := range d.Targets {
 		if t.Message != "" && message == "" {
@@ -307,13 +324,10 @@ func describe(c *sending, d *outcome.Data, began time.Time) string {
 	if message != "" && len(d.Counts) <= 1 && predictionOf(d) == "" {
 		why = strings.TrimPrefix(code+": ", ": ") + message
 	}
-	if why != "" {
-		line += "  " + why
-	}
 	if !d.FinishedAt.IsZero() && d.FinishedAt.Before(began.Add(-time.Minute)) { // clocks may differ
-		line += "  (this id had ended before, at " + d.FinishedAt.UTC().Format(time.RFC3339) + ": it was not run again)"
+		why += "  (this id had ended before, at " + d.FinishedAt.UTC().Format(time.RFC3339) + ": it was not run again)"
 	}
-	return line
+	return why
 }
 
 func because(err error) string {
