@@ -86,7 +86,7 @@ func plain(t *testing.T, n *yaml.Node) (value any) {
 			list = append(list, plain(t, each))
 		}
 		value = list
-	default:
+	case yaml.ScalarNode, yaml.DocumentNode, yaml.AliasNode:
 		value = n.Value
 	}
 	switch name, short := strings.CutPrefix(n.Tag, "!"); {
