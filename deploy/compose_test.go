@@ -1,6 +1,7 @@
 // Package deploy holds the tests of what Rescind is deployed by. They need no container engine:
 // the compose file is read by the library that Compose itself reads it with, and its processes
-// are run as they stand there, less the containers.
+// are run as they stand there, less the containers. The CloudFormation templates are rendered here and
+// held to the worker, and, where CI has them, given to cfn-lint and moto_server.
 package deploy
 
 import (
@@ -24,7 +25,40 @@ import (
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built.folder != "" {
+			_ = os.RemoveAll(built.folder)
+		}
+		os.Exit(code)
+	}))
+}
+
+// built is the binary, once it is there.
+var built struct {
+	once   sync.Once
+	folder string
+	said   []byte
+	err    error
+}
+
+// binary builds rescind, once for all tests, and returns its path.
+func binary(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "rescind-deploy"); built.err != nil {
+			return
+		}
+		// Not with the image's flags, by which everything would be compiled anew.
+		build := exec.Command("go", "build", "-o", filepath.Join(built.folder, "rescind"), "./cmd/rescind")
+		build.Dir = root
+		built.said, built.err = build.CombinedOutput()
+	})
+	if built.err != nil {
+		t.Fatalf("building: %v\n%s", built.err, built.said)
+	}
+	return filepath.Join(built.folder, "rescind")
+}
 
 const root = ".."
 
@@ -101,13 +135,7 @@ func TestDockerfile(t *testing.T) {
 // TestProcesses runs what the compose file runs, with its commands and variables, and types what
 // it says to type.
 func TestProcesses(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "rescind")
-	// Not with the image's flags, by which everything would be compiled anew.
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/rescind")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
+	binary := binary(t)
 	p := project(t)
 	sim := start(t, binary, p.Services["sim"], strings.NewReplacer("0.0.0.0:4566", "127.0.0.1:0"))
 	address := sim.err.find(t, `(?m)^endpoint +http://(\S+)$`)
