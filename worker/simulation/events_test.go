@@ -346,7 +346,7 @@ func (c *checker) shown(o order, e event) {
 			c.fault("%s: an event showed at %s that %s is %s, and it ended at %s", o.ID, clock(e.Data.FinishedAt), t.ID, says.Status, clock(end.At))
 		case len(calls) == 0, end.At.Before(calls[0].Began.Add(-grain)):
 			c.fault("%s: an event showed that %s is %s, which had ended at %s, before it was called", o.ID, t.ID, says.Status, clock(end.At))
-		case says.Status == handlers.Cancelled && !(slices.ContainsFunc(calls, carriedOut) && end.Stopped):
+		case says.Status == handlers.Cancelled && (!slices.ContainsFunc(calls, carriedOut) || !end.Stopped):
 			c.fault("%s: an event showed that %s is %s, which no cancel has stopped", o.ID, t.ID, says.Status)
 		}
 	}

@@ -277,7 +277,7 @@ func TestNoRule(t *testing.T) {
 
 // A queue that is not there costs the event, as it does at AWS without a dead-letter queue, and nothing else.
 func TestNoQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
 		bus := eventbridge.New(1, eventbridge.Options{Queue: queue}, sqs.New(1))
 		bus.Changed(change("job"))
 		time.Sleep(time.Second)
