@@ -162,8 +162,8 @@ func TestTopicAndLedgerAreMeasured(t *testing.T) {
 		if n := before["rescind_publish_errors_total"].samples[0].value; n != 0 {
 			t.Errorf("%v errors before anything was published", n)
 		}
-		if n := len(before["rescind_ledger_errors_total"].samples); n != 5 {
-			t.Errorf("%d operations of the ledger have a count of errors, want 5", n)
+		if n := len(before["rescind_ledger_errors_total"].samples); n != 7 {
+			t.Errorf("%d operations of the ledger have a count of errors, want 7", n)
 		}
 		r.sim.SetDown("sns", true)
 		r.sim.PutJobs(awssim.Job{ID: "job", State: "RUNNABLE"})
