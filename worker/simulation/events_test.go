@@ -83,8 +83,8 @@ var eventStages = []stage{
 	{"ask for events", []string{opEvents}, 1},
 }
 
-// events has AWS's own events come in, in half of the plans. Everything else is as without them, since it is drawn from a source
-// of its own.
+// events has AWS's own events come in, in half of the plans. It draws from a source of its own, so that the others are as they
+// would be if there were no events at all.
 func (p *planner) events() {
 	p.Rand = rand.New(rand.NewPCG(p.Seed, 0xe7e27)) //nolint:gosec // repeatable on purpose
 	if p.maybe(0.5) {
@@ -100,9 +100,12 @@ func (p *planner) events() {
 		}
 	}
 	p.Events = e
+	if p.maybe(0.7) { // or little is waited for
+		p.StopAfter = p.between(5*time.Second, 20*time.Second)
+	}
 	for i, o := range p.Commands {
 		_, isReported := reported[actionOf(p.plan, o).Service()]
-		for isReported && o.Kind.calls() && !o.Calm && (o.Confirm > 0 && p.maybe(0.6) || p.maybe(0.05)) {
+		for isReported && o.Kind.calls() && !o.Calm && (o.Confirm > 0 && p.maybe(0.7) || p.maybe(0.05)) {
 			p.other(i)
 		}
 	}
@@ -143,6 +146,8 @@ func (p *planner) other(command int) {
 	}
 	x := other{At: min(o.At+after, p.Chaos), Target: at, Kind: pick(p, otherKinds()...)}
 	switch {
+	case t.Action.Service() == "batch" && p.maybe(0.3): // jobs are waited for least
+		x.Kind = otherReasons
 	case x.Kind == otherHolders && t.Action != cancelSteps, x.Kind == otherReasons && t.Action.Service() != "batch":
 		x.Kind = ofBefore
 	case x.Kind == noEvent:
