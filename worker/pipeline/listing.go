@@ -73,6 +73,12 @@ func (g *listings) serves(l *lanes, t *target, now time.Time) (key listingKey, o
 	return key, isBehind
 }
 
+// isListed reports whether there is a listing that shows a target.
+func isListed(t *target) bool {
+	lister, ok := t.handler.(handlers.Lister)
+	return ok && lister.ListKey(t.Target) != ""
+}
+
 // sharesQuota reports whether reads by id spend the quota of the listing: then those that fill a request are listed.
 func sharesQuota(h handlers.Handler) bool {
 	return h.(handlers.Lister).List().Operation == h.Read().Operation

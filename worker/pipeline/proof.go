@@ -134,7 +134,9 @@ func (c *cancellation) untilLook(now time.Time) time.Duration {
 	accepted := x.firstAccepted(now)
 	wait := max((now.Sub(accepted) / lookShare).Round(time.Second), lookLeast) // SQS delays by whole seconds
 	for action, group := range byAction(x.open()) {
-		wait = max(wait, c.p.lanes.behind(action, reading, x.at))
+		if !isListed(group[0]) { // those come in time: once reads are behind, a listing answers them
+			wait = max(wait, c.p.lanes.behind(action, reading, x.at))
+		}
 		if r := group[0].handler.Read(); r.Quota == (handlers.Quota{}) && r.ServiceQuota != (handlers.Quota{}) {
 			wait = max(wait, c.p.lanes.behind(action, cancelling, x.at)) // they spend the same quota, and come first
 		}
