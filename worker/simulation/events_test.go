@@ -80,7 +80,7 @@ var noEvents = []string{
 // eventStages are where a worker may crash as well that listens to events.
 var eventStages = []stage{
 	{"store events", []string{opPutEvents}, 1},
-	{"ask for events", []string{opEvents}, 1},
+	{"ask for events", []string{opEvents}, 2},
 }
 
 // events has AWS's own events come in, in half of the plans. It draws from a source of its own, so that the others are as they
@@ -118,8 +118,8 @@ func (p *planner) events() {
 			switch {
 			case !last && p.maybe(0.15):
 				l.Deaf = true
-			case l.Crash != nil && p.maybe(0.15):
-				at := pick(p, eventStages...)
+			case l.Crash != nil && p.maybe(0.2):
+				at := p.stage(eventStages)
 				l.Crash = &point{Stage: at.name, Operations: at.operations, Nth: 1 + p.IntN(2), After: p.maybe(0.5)}
 			}
 		}

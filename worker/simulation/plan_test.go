@@ -255,15 +255,22 @@ func (p *planner) lives() []life {
 	return append(all, last)
 }
 
+// stage draws one of stages by their weights.
+func (p *planner) stage(of []stage) stage {
+	var weighed []stage
+	for _, s := range of {
+		weighed = append(weighed, slices.Repeat([]stage{s}, s.weight)...)
+	}
+	return pick(p, weighed...)
+}
+
 // crash draws where a process dies.
 func (p *planner) crash() *point {
-	var weighed []stage
-	for _, s := range slices.Concat(stages, inDynamo) {
-		if p.Ledger == onDynamo || !slices.ContainsFunc(inDynamo, func(d stage) bool { return d.name == s.name }) {
-			weighed = append(weighed, slices.Repeat([]stage{s}, s.weight)...)
-		}
+	possible := stages
+	if p.Ledger == onDynamo {
+		possible = slices.Concat(stages, inDynamo)
 	}
-	at := pick(p, weighed...)
+	at := p.stage(possible)
 	c := &point{Stage: at.name, Operations: at.operations, Nth: 1, After: p.maybe(0.5)}
 	if p.maybe(0.5) {
 		c.Nth += p.IntN(4)
