@@ -167,7 +167,7 @@ func (f proofFleet) run(r *rig, n int) (got map[string]outcome.Data, took time.D
 // holds holds the time of a fleet of n to a multiple of what the quotas allow.
 func (f proofFleet) holds(r *rig, n int, took, bound time.Duration) {
 	r.t.Helper()
-	most := time.Duration(1.25 * float64(bound))
+	most := time.Duration(1.25*float64(bound)) + time.Second // SQS delays by whole seconds
 	if n < f.full {
 		most += 5 * time.Second // some seconds between looks weigh more where all takes ten
 	}
