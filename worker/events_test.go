@@ -1,7 +1,10 @@
 package worker_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/ledger"
 	"github.com/rescindhq/rescind/worker/outcome"
 )
 
@@ -209,4 +213,37 @@ func TestEventsLateAndDoubled(t *testing.T) {
 	}, stopsAfter(5*time.Second), withEvents(500*time.Millisecond), func(o *awssim.Options, _ *worker.Options) {
 		o.Events.Lost, o.Events.Doubled, o.Events.Late, o.Events.LateBy = 0.1, 0.3, 0.3, 40*time.Second
 	})
+}
+
+// forgetsEvents is a ledger that is unavailable for events.
+type forgetsEvents struct{ ledger.Ledger }
+
+func (forgetsEvents) PutEvents(_ context.Context, events ...ledger.Event) []error {
+	return slices.Repeat([]error{errors.New("the store is down")}, len(events))
+}
+
+// A worker that can neither end a command nor store an event stops within its drain all the same, and loses neither.
+func TestTheDrainIsSharedWithTheStateQueue(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		o := worker.Options{StateQueueURL: strings.TrimSuffix(r.queue, "commands") + stateQueue}
+		r.must(r.stop())
+		r.startOn(o, func(l ledger.Ledger) ledger.Ledger { return forgetsEvents{l} })
+		r.sim.PutJobs(awssim.Job{ID: "job"})
+		r.sim.SetHang("batch", true)
+		r.send(cancelJob("one", "job"))
+		r.must(r.sim.Send(stateQueue, event("aws.batch", "Batch Job State Change", "123456789012", "us-east-1", time.Now(), `{"jobId":"job","status":"FAILED"}`)))
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		_ = r.stop() // what could not be settled is said
+		if took := time.Since(began); took > worker.DefaultDrain+8*time.Second {
+			t.Errorf("it took %s to stop", took)
+		}
+		r.sim.SetHang("batch", false)
+		r.start(o)
+		r.settled(1, 10*time.Minute)
+		time.Sleep(2 * time.Minute)
+		if left := r.sim.Depth(stateQueue); left != (awssim.Depth{}) {
+			t.Errorf("on the state queue are %+v", left)
+		}
+	}, withEvents(0))
 }

@@ -98,5 +98,5 @@ func throttledMost(before, now work) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s: %d, and %.2g calls a second are allowed now", most, n, now.byLane[most].Allowed)
+	return fmt.Sprintf("%s: %d, and %.1f calls a second are allowed now", most, n, now.byLane[most].Allowed)
 }

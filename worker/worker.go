@@ -284,10 +284,12 @@ func (w *Worker) drain(router *message.Router) error {
 	w.pipeline.Drain()
 	cut := time.AfterFunc(w.o.Drain, w.pipeline.Close)
 	defer cut.Stop()
-	w.queue.Drain()
+	var drained sync.WaitGroup
+	drained.Go(w.queue.Drain)
 	if w.events != nil {
-		w.events.Drain()
+		drained.Go(w.events.Drain) // beside the other one: together they have Options.Drain
 	}
+	drained.Wait()
 	err := router.Close()
 	if err != nil {
 		err = fmt.Errorf("closing the router: %w", err)

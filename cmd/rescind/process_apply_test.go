@@ -7,9 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/rescindhq/rescind/internal/awssim"
 )
@@ -38,21 +37,27 @@ func TestAKilledApplyGoesOn(t *testing.T) {
 	if out, err := h.rescind("plan", "batch", "--queue=q", "--output="+file, "--max=0").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	chance := rand.New(rand.NewPCG(20, uint64(time.Now().UnixNano())))
+	dice := rand.New(rand.NewPCG(20, 1)) //nolint:gosec // repeatable on purpose
 	killed := 0
 	for range kills {
 		cmd := h.rescind("apply", "--yes", "--rate=4000/s", file)
-		h.must(cmd.Start())
-		// At a random point: between any two of its messages, or before the first of them.
-		depth := func() int { return h.Depth(h.queue).Visible }
-		at := depth() + chance.IntN(2*commands/kills)
-		for begin := time.Now(); depth() < at && time.Since(begin) < 5*time.Second; {
-			time.Sleep(time.Duration(chance.IntN(2000)) * time.Microsecond)
+		// Before or after one of its requests is served, while up to fifteen others are under way.
+		left := new(atomic.Int64)
+		left.Store(1 + dice.Int64N(2*2*commands/10/kills))
+		started := make(chan struct{})
+		kill := func() {
+			if left.Add(-1) == 0 {
+				<-started
+				_ = cmd.Process.Kill() // it may have ended
+			}
 		}
-		h.must(cmd.Process.Signal(syscall.SIGKILL))
+		h.onSend.Store(&kill)
+		h.must(cmd.Start())
+		close(started)
 		if err := cmd.Wait(); err != nil {
 			killed++
 		}
+		h.onSend.Store(nil)
 	}
 	if out, err := h.rescind("apply", "--yes", file).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -57,6 +57,7 @@ type harness struct {
 	topic       string // ARN of the results topic
 
 	batchCalls atomic.Int64 // requests to Batch that have arrived, answered or not
+	onSend     atomic.Pointer[func()]
 }
 
 // newHarness serves a simulator until the test ends. It has no quotas unless o sets them: the worker's
@@ -102,8 +103,13 @@ func (h *harness) must(err error) {
 	}
 }
 
-// ServeHTTP serves AWS, and counts what arrives for Batch.
+// ServeHTTP serves AWS, and counts what arrives for Batch. Where onSend is set it is called before and after messages are
+// put on a queue.
 func (h *harness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if onSend := h.onSend.Load(); onSend != nil && r.Header.Get("X-Amz-Target") == "AmazonSQS.SendMessageBatch" {
+		(*onSend)()
+		defer (*onSend)()
+	}
 	if strings.HasPrefix(r.URL.Path, "/v1/") { // as every path of Batch's begins
 		h.batchCalls.Add(1)
 	}

@@ -41,6 +41,15 @@ type eventEnvelope struct {
 	Detail     jsontext.Value `json:"detail"`
 }
 
+// eventKind is what a message of the state queue is. The set is closed.
+type eventKind int
+
+const (
+	storedEvent    eventKind = iota + 1 // it shows an end
+	ignoredEvent                        // nothing to learn from, or of another service
+	strangeMessage                      // no event
+)
+
 // StateEvents counts the messages of the state queue by what they were.
 type StateEvents struct {
 	Stored  int64 // events that show an end
@@ -85,51 +94,64 @@ func (p *Pipeline) StateEvents() StateEvents {
 // retention: it is not ours to delete.
 func (p *Pipeline) HandleEvent(msg *message.Message) error {
 	l := queue.LeaseFrom(msg.Context())
-	e, what := p.events.read([]byte(l.Body))
-	p.events.note(what, p.log, l)
-	switch {
-	case what == &p.events.counts.Strange:
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("reading an event panicked; it is left on the state queue", zap.String("message", l.MessageID), zap.Error(newPanic(v)))
+			l.Defer(unreadableWait, false)
+		}
+	}()
+	e, kind := p.events.read([]byte(l.Body))
+	p.events.note(kind, p.log, l)
+	switch kind {
+	case strangeMessage:
 		l.Defer(unreadableWait, false)
 		return nil
-	case what == &p.events.counts.Stored:
+	case storedEvent:
 		if err := p.claims.putEvent(msg.Context(), e); err != nil && !ledger.IsOfRecord(err) {
 			l.Defer(0, false) // this worker is being stopped
 			return nil
 		}
+	case ignoredEvent:
 	}
 	l.Delete()
 	return nil
 }
 
-// read returns what a message shows, and the counter of what it is.
-func (s *stateEvents) read(body []byte) (ledger.Event, *int64) {
+// read returns what a message shows, and of which kind it is.
+func (s *stateEvents) read(body []byte) (ledger.Event, eventKind) {
 	var envelope eventEnvelope
 	if json.Unmarshal(body, &envelope, jsontext.AllowInvalidUTF8(true)) != nil || envelope.Source == "" || envelope.DetailType == "" {
-		return ledger.Event{}, &s.counts.Strange
+		return ledger.Event{}, strangeMessage
 	}
 	reader, ok := s.readers[envelope.Source+"\x00"+envelope.DetailType]
 	if !ok {
-		return ledger.Event{}, &s.counts.Ignored
+		return ledger.Event{}, ignoredEvent
 	}
 	ended, ok := reader.ReadEvent(bytes.TrimSpace(envelope.Detail))
 	if !ok || envelope.Time.IsZero() {
-		return ledger.Event{}, &s.counts.Ignored
+		return ledger.Event{}, ignoredEvent
 	}
 	at := handlers.Location{Account: envelope.Account, Region: envelope.Region}
 	return ledger.Event{
 		Target: eventTarget(reader.service, at, ended.ID), In: ended.In, State: ended.State,
 		Reason: strings.ToValidUTF8(ended.Reason[:min(len(ended.Reason), reasonMost)], ""), At: envelope.Time,
-	}, &s.counts.Stored
+	}, storedEvent
 }
 
 // note counts a message, and says at most once a minute that one is strange.
-func (s *stateEvents) note(what *int64, log *zap.Logger, l *queue.Lease) {
+func (s *stateEvents) note(kind eventKind, log *zap.Logger, l *queue.Lease) {
 	s.mu.Lock()
-	*what++
-	now := time.Now()
-	say := what == &s.counts.Strange && (s.said.IsZero() || now.Sub(s.said) >= ownEventsEvery)
-	if say {
-		s.said = now
+	say := false
+	switch kind {
+	case storedEvent:
+		s.counts.Stored++
+	case ignoredEvent:
+		s.counts.Ignored++
+	case strangeMessage:
+		s.counts.Strange++
+		if now := time.Now(); s.said.IsZero() || now.Sub(s.said) >= ownEventsEvery {
+			s.said, say = now, true
+		}
 	}
 	s.mu.Unlock()
 	if say {
@@ -200,8 +222,11 @@ func (x *execution) asked(now time.Time) {
 func (x *execution) isReadDue(t *target, now time.Time) bool {
 	accepted := x.firstAccepted(now)
 	isToEscalate := x.command.Escalate > 0 && t.escalation == "" && !now.Before(accepted.Add(x.command.Escalate))
-	return x.barred != nil || isToEscalate || !now.Before(x.proofUntil(now)) ||
-		now.Sub(accepted) >= max(readFirst, 2*x.readAt.Sub(accepted))
+	after := readFirst
+	if !x.readAt.IsZero() {
+		after = max(after, 2*x.readAt.Sub(accepted))
+	}
+	return x.barred != nil || isToEscalate || !now.Before(x.proofUntil(now)) || now.Sub(accepted) >= after
 }
 
 // endByEvent ends a target by what an event shows, where that is enough.

@@ -146,7 +146,7 @@ func (l *lanes) makeLocked(h handlers.Handler, v verb, loc *location) *lane.Lane
 	switch v {
 	case cancelling:
 		call := h.Cancel()
-		call.Do = reported(l, service, call, loc.at, func(a handlers.Answer) *handlers.Error { return a.Err })
+		call.Do = reported(l, service, call, loc.at, trouble.Denies, func(a handlers.Answer) *handlers.Error { return a.Err })
 		made = lane.New(lane.Options[*target]{
 			Max: call.Max, Quotas: l.quotasLocked(service, call.Operation, call.QuotaAt(loc.at.Region), call.ServiceQuota, loc),
 			Gather: call.Gather, Before: l.record, Run: l.cancel(h, call, loc.at), Why: why, Chance: l.chance,
@@ -167,7 +167,7 @@ func (l *lanes) makeLocked(h handlers.Handler, v verb, loc *location) *lane.Lane
 }
 
 func (l *lanes) readsLocked(service string, call handlers.Call[handlers.Reading], loc *location) *lane.Lane[*target] {
-	call.Do = reported(l, service, call, loc.at, func(r handlers.Reading) *handlers.Error { return r.Err })
+	call.Do = reported(l, service, call, loc.at, trouble.DeniesReads, func(r handlers.Reading) *handlers.Error { return r.Err })
 	return lane.New(lane.Options[*target]{
 		Max: call.Max, PartFilled: 1,
 		Quotas: l.quotasLocked(service, call.Operation, call.QuotaAt(loc.at.Region), call.ServiceQuota, loc),

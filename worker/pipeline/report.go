@@ -11,7 +11,8 @@ import (
 
 // reported wraps a call so that what becomes of each request is reported to the peer of its operation
 // and location, which says so once it does not get through.
-func reported[R any](l *lanes, service string, call handlers.Call[R], at handlers.Location, errOf func(R) *handlers.Error) func(context.Context, handlers.Location, []handlers.Target) []R {
+// denial is what is said where AWS refuses the caller.
+func reported[R any](l *lanes, service string, call handlers.Call[R], at handlers.Location, denial string, errOf func(R) *handlers.Error) func(context.Context, handlers.Location, []handlers.Target) []R {
 	name := fmt.Sprintf("%s:%s %s %s", service, call.Operation, at.Account, at.Region)
 	peer := l.trouble.Peer(trouble.Lane, name, func() int { return l.heldIn(service, at) })
 	do := call.Do
@@ -29,14 +30,14 @@ func reported[R any](l *lanes, service string, call handlers.Call[R], at handler
 			asked.Dropped() // we are stopping
 			return results
 		}
-		report(peer, asked, targets, results, errOf)
+		report(peer, asked, targets, results, denial, errOf)
 		return results
 	}
 }
 
 // report says what a request's results mean for its peer. Any word of AWS about one target shows
 // that the peer is got through to; what did not get through is then that target's own.
-func report[R any](peer *trouble.Peer, asked trouble.Attempt, targets []handlers.Target, results []R, errOf func(R) *handlers.Error) {
+func report[R any](peer *trouble.Peer, asked trouble.Attempt, targets []handlers.Target, results []R, denial string, errOf func(R) *handlers.Error) {
 	var failed, throttled, denied *handlers.Error
 	through := false
 	for i, r := range results {
@@ -55,7 +56,7 @@ func report[R any](peer *trouble.Peer, asked trouble.Attempt, targets []handlers
 		}
 	}
 	if denied != nil {
-		peer.Warn(trouble.Denies, denied)
+		peer.Warn(denial, denied)
 	}
 	switch {
 	case through:

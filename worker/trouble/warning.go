@@ -13,8 +13,10 @@ import (
 
 // What is amiss at a peer that gets through all the same.
 const (
-	// Denies says that AWS refuses the caller: no retry mends that, and each command ends as denied.
+	// Denies says that AWS refuses the caller a cancelling call: no retry mends that, and each command ends as denied.
 	Denies = "answers, and denies calls: their commands end as denied"
+	// DeniesReads says that AWS refuses the caller a read, or a listing: less is known then, or later.
+	DeniesReads = "answers, and denies reads"
 	// CannotRenew says that credentials are still good, and that newer ones cannot be had.
 	CannotRenew = "cannot be renewed, and will expire"
 )
