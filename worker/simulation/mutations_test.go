@@ -85,7 +85,7 @@ var mutations = []mutation{
 		{"worker/pipeline/claims.go", "p ledger.Progress) error {\n	return c.insist", "p ledger.Progress) error {\n	p = ledger.Progress{}\n	return c.insist"},
 	}},
 	{"delete the received copy before the deferred one is sent", []edit{
-		{"worker/queue/settle.go", "	sends := s.sendsTo(url)\n", `	sends := s.sendsTo(url)
+		{"worker/queue/settle.go", "	sends, first := s.sendsTo(url), true\n", `	sends, first := s.sendsTo(url), true
 	if !s.persist(l, doing, func(receipt string) error { return cmp.Or(l.sub.requests.deletes.Do(s.settling, receipt)) }) {
 		return
 	}
