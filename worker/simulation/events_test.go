@@ -191,7 +191,7 @@ func (p *planner) otherEvent(x *other, t target) string {
 			e.Source, e.DetailType = "aws.ecs", "ECS Task State Change"
 		}
 	case otherTargets:
-		id += "0"
+		id += "X" // a digit could make it another target of the plan
 	case otherHolders:
 		cluster += "0"
 	case otherReasons:
