@@ -322,3 +322,18 @@ func TestDuplicatesShareTheirLooks(t *testing.T) {
 		}
 	}, stopsAfter(24*time.Hour))
 }
+
+// A step that is never answered holds up no stronger action for the others of its command, for longer than patience.
+func TestAFailingStepHoldsUpNoEscalation(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.sim.PutSteps(
+			awssim.Step{Cluster: cluster, ID: "s-deaf", State: emr.Running, Stubborn: true},
+			awssim.Step{Cluster: cluster, ID: "s-bad", State: emr.Running})
+		r.sim.SetFaults(awssim.Faults{"elasticmapreduce:CancelSteps": {Match: func(item string) bool { return item == "s-bad" }, Broken: 1}})
+		r.send(asking(cancelSteps("one", "s-deaf", "s-bad"), `"escalate":"1m"`, `"confirm":"20m"`))
+		got := r.one(time.Hour)
+		if len(got.Targets) != 2 || got.Targets[0].Status != handlers.Cancelled || got.Targets[1].Status != handlers.Failed {
+			t.Errorf("they are %+v", got.Targets)
+		}
+	}, func(_ *awssim.Options, o *worker.Options) { o.GiveUp = 30 * time.Minute })
+}

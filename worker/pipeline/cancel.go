@@ -67,10 +67,10 @@ type answer struct {
 	err    error
 }
 
-// readWithin bounds the readings from now on. Once calls are barred, the targets get patience of their own
-// to be read in.
+// readWithin bounds the readings from now on. Once calls are barred, or patience is over and the stronger action is due, the
+// targets get patience of their own to be read in.
 func (c *cancellation) readWithin() {
-	if c.x.barred != nil {
+	if c.x.barred != nil || c.why != nil {
 		c.x.patience = time.Now().Add(c.p.o.Patience)
 	}
 	reads, cancel := c.x.bounded(c.ctx, false)

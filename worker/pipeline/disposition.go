@@ -172,14 +172,18 @@ func (p *Pipeline) invalid(ctx context.Context, x *execution, bad *command.Error
 	return p.ended(x, d, queue.Mark{Reason: bad.Error(), Field: bad.Field, CommandID: bad.Command.ID})
 }
 
-// internal ends an execution because of a fault of ours.
+// internal ends an execution because of a fault of ours: its targets are accepted where AWS took them, and failed where it did not.
 func (p *Pipeline) internal(x *execution, why error) *disposition {
 	for _, t := range x.targets {
 		if !t.ended {
-			t.end(handlers.Answer{
+			a := handlers.Answer{
 				Status: handlers.Failed, RequestID: t.answer.RequestID,
 				Err: &handlers.Error{Class: handlers.Final, Code: outcome.CodeInternal, Message: why.Error()},
-			})
+			}
+			if t.isTaken() {
+				a.Status, a.Err.Message = handlers.Accepted, "AWS took the request, and whether it stopped was not seen: "+a.Err.Message
+			}
+			t.end(a)
 		}
 	}
 	mark := queue.Mark{Reason: outcome.CodeInternal + ": " + why.Error()}

@@ -97,7 +97,7 @@ func (x *execution) giveUpOn(why *bar) {
 	for _, t := range x.open() {
 		a := why.answer()
 		switch {
-		case t.taken:
+		case t.isTaken():
 			a.Status = handlers.Accepted
 			a.Err.Message = "AWS took the request, and whether it stopped was not seen before " + why.message
 		case t.begun:

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -165,12 +167,18 @@ func (x *execution) untilNext(now time.Time) time.Duration {
 	return min(x.nextLook.Sub(now), max(now.Sub(x.acceptedAt)/lookShare, lookLeast), deferMost)
 }
 
-// escalate begins the stronger action of what is due for it, once nothing of the command is under way: the
-// ledger knows before the call.
+// escalate begins the stronger action of what is due for it, once nothing of the command is under way, or patience with
+// the rest is over: the ledger knows before the call.
 func (c *cancellation) escalate() bool {
 	due := c.x.pick(func(t *target) bool { return t.isDue })
-	if len(due) == 0 || c.why != nil {
+	if len(due) == 0 || c.why != nil && !errors.Is(c.why, errPatience) {
 		return false
+	}
+	if c.why != nil { // another target of the command is not answered, which must not hold these up
+		c.readWithin()
+		var cancel context.CancelFunc
+		c.calls, cancel = c.x.bounded(c.ctx, true)
+		c.cancels = append(c.cancels, cancel)
 	}
 	for _, t := range due {
 		t.strengthen(c.p.handlers)

@@ -39,6 +39,7 @@ type target struct {
 	answer     handlers.Answer  // of the last call, or the final one once ended
 	prediction handlers.Status  // of a dry run; "": it cannot be known
 	reading    handlers.Reading // of the last read
+	seenTaken  bool             // it showed that AWS has taken a cancel
 	skipped    error            // why the last request left it out; nil: it did not
 	ended      bool
 	byRead     bool             // what ended it was a reading of its state
@@ -110,6 +111,9 @@ func (t *target) tried() handlers.Tried {
 func (t *target) isAnswered() bool {
 	return t.escalation != ledger.EscalationBegun && (t.taken || t.refusal != nil && !t.unproven)
 }
+
+// isTaken reports whether AWS is known to have taken a cancel of it.
+func (t *target) isTaken() bool { return t.taken || t.seenTaken }
 
 // isBack says that it goes back to be cancelled: it was refused for what may be others' fault.
 func (t *target) isBack(x *execution) bool { return t.returned && t.unproven && x.barred == nil }
@@ -253,6 +257,7 @@ func (t *target) judgeReading(why *bar, asked time.Time) {
 	t.isAwaited = false
 	if t.reading.Err == nil {
 		a = t.handler.Judge(t.Target, t.tried(), t.reading)
+		t.seenTaken = a.Status == handlers.Accepted
 		if t.isDue = t.isToEscalate(a.Status, time.Now()); t.isDue || t.mayBeStale(a.Status, asked) {
 			return
 		}
