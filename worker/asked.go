@@ -13,6 +13,16 @@ func (w *Worker) Ended(ctx context.Context, keys ...string) ([]ledger.Record, er
 	return w.o.Ledger.Ended(ctx, keys...)
 }
 
+// ByCampaign calls yield with the ledger's record of each command of a campaign; see [ledger.Ledger].
+func (w *Worker) ByCampaign(ctx context.Context, campaign string, yield func(ledger.Record) bool) error {
+	return w.o.Ledger.ByCampaign(ctx, campaign, yield)
+}
+
+// ByTarget does the same for the commands that name a target id.
+func (w *Worker) ByTarget(ctx context.Context, target string, yield func(ledger.Record) bool) error {
+	return w.o.Ledger.ByTarget(ctx, target, yield)
+}
+
 // Queues are the URLs of the worker's command queues.
 func (w *Worker) Queues() []string { return slices.Clone(w.o.QueueURLs) }
 

@@ -25,7 +25,7 @@ import (
 	"github.com/rescindhq/rescind/worker/ledger"
 )
 
-// admin serves /healthz, /readyz, /ended, /metrics and /debug/pprof.
+// admin serves /healthz, /readyz, /ended, /records, /metrics and /debug/pprof.
 type admin struct {
 	address string // where it listens
 	server  *http.Server
@@ -80,6 +80,7 @@ func adminHandler(w *worker.Worker) http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) { readyz(rw, w) })
 	mux.HandleFunc("GET "+endedPath, func(rw http.ResponseWriter, r *http.Request) { serveEnded(rw, r, w) })
+	mux.HandleFunc("GET "+recordsPath, func(rw http.ResponseWriter, r *http.Request) { serveRecords(rw, r, w) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -84,7 +84,11 @@ func (c *applyCmd) Run(ctx context.Context, s streams) error {
 // print says what was sent and what comes next.
 func (r *applyReport) print(s streams) {
 	say(s.out, fmt.Sprintf("Sent %s of campaign %s to %s.", many(r.Sent, "command"), r.Campaign, r.Queue))
-	say(s.err, "Next: watch the results topic, to which outcomes are published.")
+	dry := ""
+	if r.DryRun {
+		dry = " --dry-run"
+	}
+	say(s.err, "Next: rescind report "+r.Campaign+dry+" says what has become of them.")
 }
 
 func (c *applyCmd) run(ctx context.Context, s streams, r *applyReport) (err error) {

@@ -8,7 +8,7 @@ import (
 func TestCompletions(t *testing.T) {
 	all := strings.Join(actionNames(), " ")
 	for line, want := range map[string]string{
-		"":                            "demo dev sim worker send cancel plan apply dlq schema iam completion version",
+		"":                            "demo dev sim worker send cancel plan apply report history dlq schema iam completion version",
 		"s":                           "sim send schema",
 		"worker --q":                  "--queue-url --quotas",
 		"send --action ":              all,

@@ -32,6 +32,11 @@ var examples = map[string]string{
 	"apply": `  rescind apply batch-20261130T071500Z.plan.jsonl
   rescind apply bad-release.plan.jsonl --rate 50/s --max 5000
   rescind apply bad-release.plan.jsonl --dry-run --yes --json`,
+	"report": `  rescind report over-budget --html over-budget.html
+  rescind report over-budget --csv | head
+  rescind report over-budget --retry again.plan.jsonl`,
+	"history": `  rescind history 1d828f65-7a4d-42e8-996d-3b900ed59dc4
+  rescind history s-1A2B3C4D5E6F7 --ledger dynamodb:rescind --json`,
 	"dlq": `  rescind dlq list
   rescind dlq send --field parameters.jobId --dry-run
   rescind dlq send --id 6f1c0a52-1 --new-id

@@ -30,17 +30,19 @@ const (
 const services = "Batch jobs, EMR steps, FSx data repository tasks, IoT jobs and job executions, Step Functions and SWF workflow executions"
 
 type cli struct {
-	Demo   demoCmd   `cmd:"" help:"Cancel a fleet of targets on an AWS simulator and report the outcomes. Needs nothing, exits by itself."`
-	Dev    devCmd    `cmd:"" help:"Run a worker on an embedded AWS simulator that the aws CLI can talk to; print outcomes on stdout."`
-	Sim    simCmd    `cmd:"" help:"Serve the AWS simulator alone, on a port, for compose files and tests."`
-	Worker workerCmd `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
-	Send   sendCmd   `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
-	Cancel cancelCmd `cmd:"" help:"Cancel all that matches: plan, preview, ask, send, and follow to the outcomes, in one line."`
-	Plan   planCmd   `cmd:"" help:"List what matches, show it and how long it will take, and write a plan file. Stops nothing."`
-	Apply  applyCmd  `cmd:"" help:"Send the commands of a plan file, exactly these; run it again to go on after a stop."`
-	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
-	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
-	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an operator, an auditor or a role in another account needs."`
+	Demo    demoCmd    `cmd:"" help:"Cancel a fleet of targets on an AWS simulator and report the outcomes. Needs nothing, exits by itself."`
+	Dev     devCmd     `cmd:"" help:"Run a worker on an embedded AWS simulator that the aws CLI can talk to; print outcomes on stdout."`
+	Sim     simCmd     `cmd:"" help:"Serve the AWS simulator alone, on a port, for compose files and tests."`
+	Worker  workerCmd  `cmd:"" help:"Run the worker, which takes commands from the queue, on AWS or on the endpoint in AWS_ENDPOINT_URL."`
+	Send    sendCmd    `cmd:"" help:"Send commands to the queue, from flags, a file or stdin, and follow them to their outcomes."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel all that matches: plan, preview, ask, send, and follow to the outcomes, in one line."`
+	Plan    planCmd    `cmd:"" help:"List what matches, show it and how long it will take, and write a plan file. Stops nothing."`
+	Apply   applyCmd   `cmd:"" help:"Send the commands of a plan file, exactly these; run it again to go on after a stop."`
+	Report  reportCmd  `cmd:"" help:"Sum up what became of a campaign, list what was not stopped, and plan what to try again."`
+	History historyCmd `cmd:"" help:"List every command that named a target, by whom, when, why, and what came of it."`
+	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
+	IAM     iamCmd     `cmd:"" help:"Print the IAM policy that a worker, a sender, an operator, an auditor or a role in another account needs."`
 
 	Completion  completionCmd `cmd:"" help:"Print a script that makes bash, zsh or fish complete rescind's commands and flags."`
 	Version     versionCmd    `cmd:"" help:"Print version, commit and Go of this binary."`

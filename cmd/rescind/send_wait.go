@@ -93,7 +93,21 @@ func (w *fromWorker) close() error {
 }
 
 func (w *fromWorker) ended(ctx context.Context, keys []string) ([]ledger.Record, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.addr+endedPath+"?"+url.Values{"key": keys}.Encode(), nil)
+	answer, err := w.get(ctx, endedPath, url.Values{"key": keys})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Close() }()
+	body, err := io.ReadAll(answer)
+	if err != nil {
+		return nil, fmt.Errorf("reading the worker's answer: %w", err)
+	}
+	return w.read(body)
+}
+
+// get asks the worker, and returns the body of its answer, which is to be closed.
+func (w *fromWorker) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.addr+path+"?"+query.Encode(), nil)
 	if err != nil {
 		return nil, misused("--admin-addr: %w", err)
 	}
@@ -104,17 +118,18 @@ func (w *fromWorker) ended(ctx context.Context, keys []string) ([]ledger.Record,
 		}
 		return nil, fmt.Errorf("no worker answers at %s: %w; set --admin-addr (RESCIND_ADMIN_ADDR) to the worker's own, or --ledger to dynamodb:TABLE if it keeps its ledger in a table (a bolt file is open in its worker alone)", w.addr, err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	switch body, err := io.ReadAll(response.Body); {
-	case err != nil:
-		return nil, fmt.Errorf("reading the worker's answer: %w", err)
-	case response.StatusCode == http.StatusNotFound:
-		return nil, fmt.Errorf("what answers at %s is no worker, or one of an older version", w.addr)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("the worker at %s cannot read its ledger: %s", w.addr, strings.TrimSpace(string(body)))
-	default:
-		return w.read(body)
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
 	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusNotFound {
+		return nil, fmt.Errorf("what answers at %s is no worker, or one of an older version", w.addr)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxSaid))
+	if err != nil {
+		return nil, fmt.Errorf("reading the worker's answer: %w", err)
+	}
+	return nil, fmt.Errorf("the worker at %s cannot read its ledger: %s", w.addr, strings.TrimSpace(string(body)))
 }
 
 // read reads the worker's answer.
