@@ -1,7 +1,6 @@
 package handlers
 
-// Status is what became of a target or a command. The set is closed; DESIGN's table of
-// outcomes says what each one means.
+// Status is what became of a target or a command. The set is closed.
 type Status string
 
 // The statuses. The first nine can come from a handler; the others are the worker's.

@@ -38,7 +38,7 @@ func (l *Lane[T]) below(most time.Duration) time.Duration {
 	return time.Duration(l.o.Chance.Int64N(int64(most)))
 }
 
-// backoff returns the wait before the try after n failed ones.
+// backoff returns the wait before the next try, after n+1 failed ones.
 func (l *Lane[T]) backoff(n int) time.Duration {
 	most := backoffCap
 	if n < 8 { // base·2⁸ is above the cap

@@ -38,7 +38,7 @@
 // [Quota] says how its rate is found; and a service that is down is probed, see [Stats].
 //
 // What has to come before a request ([Options.Before]: the ledger records it) begins when the request's token was
-// taken. Where it lasts longer than a second, the request takes another token when it has ended, and waits for
+// taken. Where it lasts longer than 5 seconds, the request takes another token when it has ended, and waits for
 // it. So a stall is followed by no burst.
 //
 // Items that are ready wait for nothing but tokens, with two exceptions. A request that could still take

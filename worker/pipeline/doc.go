@@ -21,6 +21,7 @@
 //   - cancel.go: the calls and readings of a command's targets
 //   - execution.go: what is known of one command; target.go: of one target; describe.go: the outcome
 //   - proof.go: when the next look comes, and the stronger action; listing.go: listings that answer looks
+//   - events.go: AWS's events, which answer looks
 //   - stale.go: which readings count yet
 //   - authorize.go: what may be called; admission.go: who may take a place
 //   - claims.go: the ledger as stages see it; gate.go: what closes intake

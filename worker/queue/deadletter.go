@@ -32,7 +32,7 @@ type Mark struct {
 	Field     string `json:"field,omitempty"`
 	CommandID string `json:"commandId,omitempty"`
 
-	// The rest is filled by DeadLetter.
+	// The rest is filled when the message is settled; see fitMark.
 
 	// MessageID is SQS's id of the original: the copy has one of its own.
 	MessageID string `json:"messageId,omitempty"`

@@ -12,6 +12,8 @@
 //     [Lease.Defer], [Lease.DeadLetter]) and acks it. Then the recorded request is made; where
 //     nothing was recorded the message is deleted. A nack makes it visible at once. The message leaves
 //     the window when SQS has answered.
+//   - defer.go: when a deferral takes a copy, and how copies are put on the wire; deadletter.go: what a
+//     dead-lettered message carries.
 //
 // A message that SQS delivers again while it is in the window is not handed out twice: its lease
 // takes the newer receipt handle. A message that is delivered again while it is being deferred is a

@@ -74,8 +74,8 @@ func LeaseFrom(ctx context.Context) *Lease {
 func (l *Lease) Delete() { l.set(settlement{kind: deleting}) }
 
 // Defer records that the message is to come back after a delay, in whole seconds (rounded up) and 15
-// minutes at most. Zero is at once. See defer.go for when that takes a copy; with byCopy it always
-// does, as it should where many are deferred at once.
+// minutes at most. Zero is at once. See defer.go for when that takes a copy; with byCopy it
+// does wherever one can be made, as it should where many are deferred at once.
 func (l *Lease) Defer(after time.Duration, byCopy bool) {
 	l.set(settlement{kind: deferring, after: max(after, 0), byCopy: byCopy})
 }
@@ -88,7 +88,7 @@ func (l *Lease) OnLastReceive() bool { return l.MaxReceives > 1 && l.ReceiveCoun
 func (l *Lease) Exhausted() int { return l.exhausted }
 
 // DeadLetter records that the message is to be sent to the dead-letter queue with a mark, and then
-// deleted. The mark's Sender, Attributes and Cut fields are filled here.
+// deleted. What the mark says of the message is filled when that is done; see fitMark.
 func (l *Lease) DeadLetter(mark Mark) { l.set(settlement{kind: deadLettering, mark: &mark}) }
 
 // Receives is how often the message was handed out in all, those of the copies before this one
