@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 
 	"github.com/rescindhq/rescind/worker"
+	"github.com/rescindhq/rescind/worker/awsclient"
 	"github.com/rescindhq/rescind/worker/credentials"
 	"github.com/rescindhq/rescind/worker/trouble"
 )
@@ -30,7 +31,10 @@ var errNoQueue = misused("no queue: set RESCIND_QUEUE_URL, or --queue-url, to th
 
 // awsConfig reads AWS_* variables and profiles as every AWS tool does. It also retrieves credentials,
 // so that missing ones are reported at once.
-func awsConfig(ctx context.Context) (aws.Config, error) {
+func awsConfig(ctx context.Context) (aws.Config, error) { return awsConfigWithin(ctx, 0) }
+
+// awsConfigWithin is awsConfig with clients whose requests may each take so long; 0: any time.
+func awsConfigWithin(ctx context.Context, each time.Duration) (aws.Config, error) {
 	// Only the providers of credentials use the bound: it is removed below for all other clients.
 	bounded := worker.HTTPClient().WithTimeout(credentialsRequest)
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(bounded),
@@ -44,7 +48,7 @@ func awsConfig(ctx context.Context) (aws.Config, error) {
 		return cfg, misused("no AWS region: set AWS_REGION, or region in the profile")
 	}
 	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok { // it has AWS_CA_BUNDLE, if that is set
-		cfg.HTTPClient = c.WithTimeout(0)
+		cfg.HTTPClient = c.WithTimeout(each)
 	}
 	cfg.Credentials = credentials.New(cfg.Credentials, credentials.Own, trouble.New(nil), nil)
 	ctx, cancel := context.WithTimeout(ctx, credentialsBound)
@@ -53,5 +57,6 @@ func awsConfig(ctx context.Context) (aws.Config, error) {
 		_, do := trouble.Why(trouble.Credentials, credentials.Own, err, 0)
 		return cfg, misused("%w; do: %s", err, do)
 	}
-	return cfg, nil
+	// Or net/http may close a connection under an answer: messages that it brought would be hidden for a while.
+	return awsclient.WithPlainBodies(cfg), nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
@@ -23,12 +22,9 @@ const (
 
 // callerConfig is the AWS configuration, and whose credentials it has.
 func callerConfig(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
-	cfg, err := awsConfig(ctx)
+	cfg, err := awsConfigWithin(ctx, requestTime)
 	if err != nil {
 		return cfg, nil, err
-	}
-	if c, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
-		cfg.HTTPClient = c.WithTimeout(requestTime)
 	}
 	caller, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
