@@ -39,6 +39,7 @@ type cli struct {
 	Plan   planCmd   `cmd:"" help:"List what matches, show it and how long it will take, and write a plan file. Stops nothing."`
 	Apply  applyCmd  `cmd:"" help:"Send the commands of a plan file, exactly these; run it again to go on after a stop."`
 	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
+	Doctor doctorCmd `cmd:"" help:"Check queues, topic, ledger, permissions, quotas and the worker, and say how to mend each. Changes nothing."`
 	Schema schemaCmd `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
 	IAM    iamCmd    `cmd:"" help:"Print the IAM policy that a worker, a sender, an operator, an auditor or a role in another account needs."`
 
