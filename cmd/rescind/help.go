@@ -38,7 +38,7 @@ var examples = map[string]string{
   rescind dlq purge --reason 'action is unknown*' --json`,
 	"doctor": `  rescind doctor    # in the environment of the worker
   rescind doctor --worker-role arn:aws:iam::123456789012:role/rescind-worker
-  rescind doctor --services batch,emr --json | jq '.[] | select(.result != "good")'`,
+  rescind doctor --services batch,emr --json`,
 	"schema": `  rescind schema command
   rescind schema outcome`,
 	"iam": `  rescind iam worker    # in the environment of the worker

@@ -89,6 +89,7 @@ func Run(ctx context.Context, o Options) []Line {
 	asking.Wait()
 	lines := d.faulty(preflight.OfSettings)
 	if !online {
+		lines = append(lines, Line{"AWS", "", Unknown, "not checked: queues, topic, permissions and quotas, without credentials or a region", "correct what is said here of the credentials"})
 		return slices.Concat(lines, d.faulty(preflight.OfQueue, preflight.OfDeadLetters, preflight.OfStateQueue, preflight.OfTopic), ledger, process)
 	}
 	if d.isFaulty(preflight.OfCredentials) { // preflight says why there are none

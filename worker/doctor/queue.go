@@ -174,7 +174,9 @@ func (d *doctor) linesOf(q *aQueue, of preflight.Subject) []Line {
 	lines := []Line{q.messages(line), q.kept(line)}
 	switch q.use {
 	case forCommands:
-		lines = append(lines, q.redriven(line))
+		if q.redrive.DeadLetterARN != "" || d.o.Preflight.DeadLetterURL != "" { // else preflight says it
+			lines = append(lines, q.redriven(line))
+		}
 	case forDeadLetters:
 		if policy := q.value(types.QueueAttributeNameRedrivePolicy); policy != "" {
 			lines = append(lines, line("dead-letter redrive", Warning, "it has a redrive policy of its own, by which messages that people look at are moved on; rescind dlq refuses it",
@@ -216,7 +218,7 @@ func (q *aQueue) messages(line maker) Line {
 	if dead == 0 {
 		return line("dead-letter queue", Good, "standard, and empty", "")
 	}
-	return line("dead-letter queue", Warning, "about "+plural(dead, "message")+" lie there", "look at why, then send it again or delete it:\n  rescind dlq list")
+	return line("dead-letter queue", Warning, "it has about "+plural(dead, "message"), "look at why, then send it again or delete it:\n  rescind dlq list")
 }
 
 // leastRetention is how long commands should wait at least while no worker runs: SQS's default ("CreateQueue", SQS API
@@ -297,7 +299,7 @@ func (q *aQueue) sentBy(line maker) Line {
 	case who.anyone && who.denied:
 		return line(check, Warning, "its policy lets "+names+" send, and denies it to some", "name the senders in the Allow statement too: deploy/OPERATIONS.md, Who may send")
 	case who.anyone:
-		return line(check, Mend, "its policy lets "+names+" send: anybody on the internet", "name the senders as Principal, or add a condition such as aws:PrincipalOrgID or aws:SourceArn")
+		return line(check, Mend, "anybody on the internet may send, by its policy: "+names, "name the senders as Principal, or add a condition such as aws:PrincipalOrgID or aws:SourceArn")
 	case q.use == forEvents && !who.events:
 		return line(check, Mend, "its policy does not let events.amazonaws.com send: no event comes", "set the policy that this prints:\n  rescind iam state-queue --rule-arn ARN")
 	case q.use == forEvents && (who.others || !who.denied):
