@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim"
 	"github.com/rescindhq/rescind/internal/awssim/iam"
 	"github.com/rescindhq/rescind/internal/awssim/servicequotas"
+	"github.com/rescindhq/rescind/worker/buildinfo"
 	"github.com/rescindhq/rescind/worker/doctor"
 	"github.com/rescindhq/rescind/worker/ledger/bolt"
 )
@@ -72,7 +73,7 @@ func illnesses() []illness {
 		{name: "anybody but one may send", make: set(queue, "Policy", lets+`"NotPrincipal":{"AWS":"arn:aws:iam::210987654321:root"}}]}`), check: "queue senders", result: doctor.Mend, says: "all but some"},
 		{name: "anybody may send, and is denied it", make: set(queue, "Policy", lets+`"Principal":"*"},{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":false}}}]}`),
 			check: "queue senders", result: doctor.Warning, says: "and denies it to some"},
-		{name: "anybody of the organization may send", make: set(queue, "Policy", lets+`"Principal":"*","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}}]}`),
+		{name: "anybody of the organisation may send", make: set(queue, "Policy", lets+`"Principal":"*","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}}]}`),
 			check: "queue senders", result: doctor.Good, says: "anybody (*) if aws:PrincipalOrgID StringEquals o-1"},
 		{name: "one may send, anybody may look", make: set(queue, "Policy", lets+`"Principal":{"AWS":"arn:aws:iam::210987654321:role/guard"}},{"Effect":"Allow","Principal":"*","Action":"sqs:GetQueueUrl","Resource":"*"}]}`),
 			check: "queue senders", result: doctor.Good, says: "arn:aws:iam::210987654321:role/guard; and by the IAM policies"},
@@ -189,6 +190,7 @@ func illElsewhere() []illness {
 		{name: "a role elsewhere", settings: []string{"RESCIND_ROLE=arn:aws:iam::{account}:role/rescind"}, check: "permissions elsewhere", result: doctor.Unknown, says: "which other accounts", do: "rescind iam target-account-role"},
 
 		{name: "more than the account's quota", settings: []string{"RESCIND_QUOTAS=emr:CancelSteps=50/50"}, check: "quotas", result: doctor.Warning, says: "RESCIND_QUOTAS sets emr:CancelSteps=50/50, and the account has 7/9", do: "lower it"},
+		{name: "more calls a second than the account's quota", settings: []string{"RESCIND_QUOTAS=emr:CancelSteps=8/9"}, check: "quotas", result: doctor.Warning, says: "sets emr:CancelSteps=8/9, and the account has 7/9"},
 		{name: "more than what AWS publishes", settings: []string{"RESCIND_QUOTAS=iot:CancelJob=5000"}, check: "quotas", result: doctor.Warning, says: "and AWS publishes"},
 		{name: "less than the account's quota", settings: []string{"RESCIND_QUOTAS=emr:CancelSteps=7/9"}, check: "quotas", result: doctor.Good, says: "in force: 1 by RESCIND_QUOTAS"},
 
@@ -313,6 +315,9 @@ func TestDoctorOfAWorker(t *testing.T) {
 	_, lines := examined(t)
 	c.hasLine(lines, illness{check: "worker version", result: doctor.Warning, says: "version v0.0.1, commit abc, and this binary is", do: "rescind version"})
 	c.hasLine(lines, illness{check: "worker", result: doctor.Mend, says: "it is not ready: stops all: results topic does not get through", do: "curl http://" + address + "/readyz"})
+	metrics = `rescind_build_info{goversion="go1.26.0",revision="` + buildinfo.Read().Commit + `",version="v0.0.1"} 1` + "\n"
+	_, lines = examined(t)
+	c.hasLine(lines, illness{check: "worker version", result: doctor.Warning, says: "version v0.0.1"})
 	ready, status = "ready\nname default; queues http://elsewhere/1/q\n", http.StatusOK
 	_, lines = examined(t)
 	c.hasLine(lines, illness{check: "worker", result: doctor.Warning, says: "it takes no commands from " + c.queue})

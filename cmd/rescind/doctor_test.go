@@ -125,7 +125,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// doctorReads are the permissions that README.md says are needed, besides sts:GetCallerIdentity, which needs none.
+// doctorReads are the permissions that deploy/OPERATIONS.md says are needed, besides sts:GetCallerIdentity, which needs none.
 var doctorReads = []string{
 	"dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "iam:GetRole", "iam:SimulatePrincipalPolicy",
 	"servicequotas:ListServiceQuotas", "sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
@@ -168,7 +168,7 @@ func TestDoctorOfAHealthyDeployment(t *testing.T) {
 	c.readsAlone(2)
 }
 
-// readsAlone holds what was asked, so many times, to reads, and to the permissions that README.md lists.
+// readsAlone holds what was asked, so many times, to reads, and to the permissions that the manual lists.
 func (c *clinic) readsAlone(times int) {
 	c.Helper()
 	var actions []string

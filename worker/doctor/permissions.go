@@ -20,7 +20,7 @@ import (
 )
 
 // checkPermissions asks IAM which of the worker's permissions its policies allow. IAM simulates the policies of the user or
-// role, its boundary and the organization's, and no queue's, topic's or key's own ("SimulatePrincipalPolicy", IAM API
+// role, its boundary and the organisation's, and no queue's, topic's or key's own ("SimulatePrincipalPolicy", IAM API
 // Reference).
 func (d *doctor) checkPermissions(ctx context.Context, all *queues) []Line {
 	const check = "permissions"
