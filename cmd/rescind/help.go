@@ -41,6 +41,9 @@ var examples = map[string]string{
   rescind dlq send --field parameters.jobId --dry-run
   rescind dlq send --id 6f1c0a52-1 --new-id
   rescind dlq purge --reason 'action is unknown*' --json`,
+	"doctor": `  rescind doctor    # in the environment of the worker
+  rescind doctor --worker-role arn:aws:iam::123456789012:role/rescind-worker
+  rescind doctor --services batch,emr --json`,
 	"schema": `  rescind schema command
   rescind schema outcome`,
 	"iam": `  rescind iam worker    # in the environment of the worker

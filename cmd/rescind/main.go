@@ -41,6 +41,7 @@ type cli struct {
 	Report  reportCmd  `cmd:"" help:"Sum up what became of a campaign, list what was not stopped, and plan what to try again."`
 	History historyCmd `cmd:"" help:"List every command that named a target, by whom, when, why, and what came of it."`
 	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"List what was dead-lettered and why, send it again, or delete it."`
+	Doctor  doctorCmd  `cmd:"" help:"Check queues, topic, ledger, permissions, quotas and the worker, and say how to mend each. Changes nothing."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of commands or of outcomes."`
 	IAM     iamCmd     `cmd:"" help:"Print the IAM policy that a worker, a sender, an operator, an auditor or a role in another account needs."`
 

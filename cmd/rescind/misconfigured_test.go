@@ -34,7 +34,7 @@ type site struct {
 	url, dir, queue, taken, topic string
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, more ...func(*awssim.Options)) *site {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -46,6 +46,9 @@ func newSite(t *testing.T) *site {
 	s := &site{url: "http://" + server.Listener.Addr().String(), dir: t.TempDir()}
 	o := awssim.Options{BaseURL: s.url, History: true}
 	o.Events.Queue = "arn:aws:sqs:us-east-1:123456789012:states" // which is there only if a test creates it
+	for _, set := range more {
+		set(&o)
+	}
 	s.Sim = awssim.New(o)
 	server.Config.Handler = s.Handler()
 	server.Start()

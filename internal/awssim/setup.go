@@ -12,6 +12,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/batch"
 	"github.com/rescindhq/rescind/internal/awssim/emr"
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/awssim/iam"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/sqs"
 	"github.com/rescindhq/rescind/internal/awssim/stepfunctions"
@@ -159,6 +160,10 @@ func (s *Sim) CreateTopic(name string) (arn string, err error) {
 func (s *Sim) Subscribe(topicARN, queue string, raw bool) (arn string, err error) {
 	return s.sns.Subscribe(topicARN, s.QueueARN(queue), map[string]string{"RawMessageDelivery": strconv.FormatBool(raw)})
 }
+
+// PutPolicy gives a user or a role, by its ARN, a policy that [iam.IAM] answers from, in place of the one before. nil: it has
+// none, and everything is allowed. No request is refused for it.
+func (s *Sim) PutPolicy(principalARN string, p *iam.Policy) { s.iam.Put(principalARN, p) }
 
 // PutJobs puts Batch jobs in, or replaces those with the same id, account and region.
 func (s *Sim) PutJobs(jobs ...Job) {

@@ -18,6 +18,7 @@ import (
 	"github.com/rescindhq/rescind/internal/awssim/emr"
 	"github.com/rescindhq/rescind/internal/awssim/eventbridge"
 	"github.com/rescindhq/rescind/internal/awssim/fsx"
+	"github.com/rescindhq/rescind/internal/awssim/iam"
 	"github.com/rescindhq/rescind/internal/awssim/iot"
 	"github.com/rescindhq/rescind/internal/awssim/service"
 	"github.com/rescindhq/rescind/internal/awssim/servicequotas"
@@ -85,6 +86,7 @@ type Sim struct {
 	sqs      *sqs.SQS
 	sns      *sns.SNS
 	sts      *sts.STS
+	iam      *iam.IAM
 	batch    *batch.Batch
 	emr      *emr.EMR
 	fsx      *fsx.FSx
@@ -125,6 +127,7 @@ func New(o Options) *Sim {
 	s.sns = sns.New(o.Seed, s.sqs)
 	s.events = eventbridge.New(o.Seed, o.Events, s.sqs)
 	s.sts = sts.New(o.Seed)
+	s.iam = iam.New()
 	s.batch = batch.New(o.Seed, o.Batch, s.events)
 	s.emr = emr.New(o.Seed, o.EMR, s.events)
 	s.fsx = fsx.New(o.FSx)
@@ -135,6 +138,7 @@ func New(o Options) *Sim {
 	s.register(s.sqs.Service())
 	s.register(s.sns.Service())
 	s.register(s.sts.Service())
+	s.register(s.iam.Service())
 	s.register(s.batch.Service())
 	s.register(s.emr.Service())
 	s.register(s.fsx.Service())

@@ -236,6 +236,18 @@ type found struct {
 	redriveARN        string // where SQS moves what was received too often; "": nowhere
 }
 
+// ReceivesWarning is what the worker warns of a queue with this maxReceiveCount, 0 for no redrive policy; "" where there is
+// nothing to warn of.
+func ReceivesWarning(maxReceiveCount int) string {
+	switch {
+	case maxReceiveCount == 0:
+		return "the queue has no redrive policy: a message that makes workers die is received for ever; give it one with maxReceiveCount 5"
+	case maxReceiveCount < warnReceives:
+		return "SQS gives up on a message after few receives, and a worker that dies uses one up; raise maxReceiveCount to 5"
+	}
+	return ""
+}
+
 // inspect refuses queues on which commands could be lost or could not be reported. What it found is returned beside
 // an error too, where the queue is there.
 func (c *checker) inspect(ctx context.Context, url string) (found, error) {
@@ -265,11 +277,9 @@ func (c *checker) inspect(ctx context.Context, url string) (found, error) {
 	}
 	switch {
 	case a.MaxReceiveCount == 0:
-		c.o.Log.Warn("the queue has no redrive policy: a message that makes workers die is received for ever; give it one with maxReceiveCount 5",
-			zap.String("queue", url))
+		c.o.Log.Warn(ReceivesWarning(0), zap.String("queue", url))
 	case a.MaxReceiveCount < warnReceives:
-		c.o.Log.Warn("SQS gives up on a message after few receives, and a worker that dies uses one up; raise maxReceiveCount to 5",
-			zap.String("queue", url), zap.Int("maxReceiveCount", a.MaxReceiveCount))
+		c.o.Log.Warn(ReceivesWarning(a.MaxReceiveCount), zap.String("queue", url), zap.Int("maxReceiveCount", a.MaxReceiveCount))
 	}
 	return f, nil
 }

@@ -47,12 +47,7 @@ func (t *Table) find(name string, at handlers.Location, published handlers.Quota
 // InForce lists, by source, the quotas of all operations in a location, as RESCIND_QUOTAS would give them.
 // What nothing limits is left out.
 func (t *Table) InForce(at handlers.Location, all []handlers.Handler) map[Source]string {
-	published := make(Set)
-	for _, h := range all {
-		for _, o := range operations(h) {
-			published[o.service+":"+o.name], published[o.service+":*"] = o.own(at.Region), o.all
-		}
-	}
+	published := publishedAt(at, all)
 	lists := make(map[Source][]string)
 	for _, name := range slices.Sorted(maps.Keys(published)) {
 		if q, from := t.find(name, at, published[name]); q.Rate > 0 {
@@ -67,3 +62,36 @@ func (t *Table) InForce(at handlers.Location, all []handlers.Handler) map[Source
 }
 
 func number(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }
+
+// Excess is a quota that was given above what is there.
+type Excess struct {
+	Name           string // "emr:CancelSteps"
+	Given, Allowed handlers.Quota
+	From           Source // of Allowed: the account's own value, or what AWS publishes
+}
+
+// Exceeding lists, in the order of their names, the quotas that were given above those that would be in force in a location
+// without them. One that nothing limits is not exceeded.
+func (t *Table) Exceeding(at handlers.Location, all []handlers.Handler) (list []Excess) {
+	published := publishedAt(at, all)
+	without := Table{Account: t.Account, PerRegion: t.PerRegion}
+	for _, name := range slices.Sorted(maps.Keys(t.Given)) {
+		given := t.Given[name]
+		allowed, from := without.find(name, at, published[name])
+		if allowed.Rate > 0 && (given.Rate > allowed.Rate || given.Burst > allowed.Burst) {
+			list = append(list, Excess{name, given, allowed, from})
+		}
+	}
+	return list
+}
+
+// publishedAt are the built-in quotas of all operations in a location.
+func publishedAt(at handlers.Location, all []handlers.Handler) Set {
+	published := make(Set)
+	for _, h := range all {
+		for _, o := range operations(h) {
+			published[o.service+":"+o.name], published[o.service+":*"] = o.own(at.Region), o.all
+		}
+	}
+	return published
+}

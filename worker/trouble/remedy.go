@@ -41,6 +41,12 @@ var throttles = map[string]bool{
 	"RequestThrottled": true, "RequestLimitExceeded": true, "SlowDown": true, "ProvisionedThroughputExceededException": true,
 }
 
+// denials are the codes of refusals for want of a permission.
+var denials = map[string]bool{
+	"AccessDenied": true, "AccessDeniedException": true, "UnauthorizedOperation": true, "NotAuthorized": true,
+	"AuthorizationError": true, "AuthorizationErrorException": true, "InvalidSecurity": true,
+}
+
 // missing are the settings that name what AWS says is not there.
 var missing = map[Kind]string{
 	Topic: "RESCIND_RESULTS_TOPIC_ARN", Queue: "RESCIND_QUEUE_URL", DeadLetterQueue: "RESCIND_DLQ_URL", Ledger: "RESCIND_LEDGER",
@@ -75,9 +81,10 @@ func (c *cause) byCode() string {
 	case throttles[code]:
 		return doThrottled
 	}
-	switch code {
-	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized", "AuthorizationError", "AuthorizationErrorException", "InvalidSecurity":
+	if denials[code] {
 		return c.permission()
+	}
+	switch code {
 	case "NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException", "ResourceNotFoundException", "ResourceNotFound":
 		if setting := missing[c.kind]; setting != "" {
 			return doMissing + setting
@@ -152,7 +159,7 @@ func (c *cause) clock() string {
 }
 
 // services are the IAM prefixes of services that are not their names.
-var services = map[string]string{"emr": "elasticmapreduce", "sfn": "states"}
+var services = map[string]string{"emr": "elasticmapreduce", "sfn": "states", "service quotas": "servicequotas"}
 
 // actions are the IAM actions of operations that are not their names.
 var actions = map[string]string{
@@ -172,8 +179,26 @@ func (c *cause) permission() string {
 	case c.operation == "":
 		return "allow it to the worker's role"
 	}
+	return "allow " + c.action() + " to the worker's role, or its role in that account (rescind iam prints all that each needs), and look at the resource's own policy"
+}
+
+// action is the IAM action of the operation that failed.
+func (c *cause) action() string {
 	service := strings.ToLower(c.service)
 	service = cmp.Or(services[service], service)
 	action := service + ":" + c.operation
-	return "allow " + cmp.Or(actions[action], action) + " to the worker's role, or its role in that account (rescind iam prints all that each needs), and look at the resource's own policy"
+	return cmp.Or(actions[action], action)
+}
+
+// Denied reports whether AWS refused a call for want of a permission, and which IAM action would allow it, such as
+// "sqs:GetQueueAttributes"; "" where that is not known. err is not nil.
+func Denied(err error) (action string, denied bool) {
+	c := causeOf("", "", err, time.Now(), 0)
+	if !denials[c.code[strings.LastIndexByte(c.code, '.')+1:]] || c.isForeign() {
+		return "", false
+	}
+	if c.operation != "" {
+		action = c.action()
+	}
+	return action, true
 }

@@ -49,7 +49,12 @@ func (d *DynamoDB) Service() *service.Service {
 			"CreateTable":        operation(func(in *createInput) []string { return []string{in.TableName} }, d.createTable),
 			"DescribeTable":      operation(func(in *tableInput) []string { return []string{in.TableName} }, d.describeTable),
 			"UpdateTimeToLive":   operation(func(in *ttlInput) []string { return []string{in.TableName} }, d.updateTimeToLive),
+			"UpdateTable":        operation(func(in *updateInput) []string { return []string{in.TableName} }, d.updateTable),
 			"DescribeTimeToLive": operation(func(in *tableInput) []string { return []string{in.TableName} }, d.describeTimeToLive),
+
+			"UpdateContinuousBackups":   operation(func(in *backupsInput) []string { return []string{in.TableName} }, d.updateContinuousBackups),
+			"DescribeContinuousBackups": operation(func(in *tableInput) []string { return []string{in.TableName} }, d.describeContinuousBackups),
+
 			"PutItem":            d.single(put),
 			"UpdateItem":         d.single(change),
 			"DeleteItem":         d.single(remove),

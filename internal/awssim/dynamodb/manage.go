@@ -134,7 +134,7 @@ func (t *table) describe(status string) answer {
 	out := answer{
 		"TableName": t.name, "TableArn": arn, "TableStatus": status, "CreationDateTime": float64(t.created.UnixMilli()) / 1000,
 		"AttributeDefinitions": t.definitions, "KeySchema": []keyElement{{t.key, "HASH"}}, "ItemCount": len(t.items),
-		"BillingModeSummary": answer{"BillingMode": "PAY_PER_REQUEST"},
+		"BillingModeSummary": answer{"BillingMode": "PAY_PER_REQUEST"}, "DeletionProtectionEnabled": t.protected,
 	}
 	var indexes []answer
 	for _, x := range t.indexes {

@@ -34,8 +34,8 @@ func operation[I, O any](items func(*I) []string, do func(context.Context, *serv
 
 // refusedOperations are DynamoDB's other operations on tables and items.
 var refusedOperations = []string{
-	"BatchExecuteStatement", "DeleteTable", "DescribeContinuousBackups", "DescribeLimits", "ExecuteStatement", "ExecuteTransaction",
-	"ListTables", "ListTagsOfResource", "Scan", "TagResource", "TransactGetItems", "UntagResource", "UpdateTable",
+	"BatchExecuteStatement", "DeleteTable", "DescribeLimits", "ExecuteStatement", "ExecuteTransaction",
+	"ListTables", "ListTagsOfResource", "Scan", "TagResource", "TransactGetItems", "UntagResource",
 }
 
 // undone refuses what DynamoDB does and the simulator does not. The code is none of AWS's.

@@ -19,6 +19,8 @@ type table struct {
 	tableID
 	key         string // an attribute
 	ttl         string // the attribute; "" for none
+	protected   bool   // from being deleted
+	recoverable bool   // to a point in time
 	definitions []definition
 	created     time.Time
 	lag         time.Duration

@@ -49,6 +49,8 @@ var rules = map[string]rule{
 	"sns:Publish":            {"sns:Publish", topic},
 	"sns:PublishBatch":       {"sns:Publish", topic},
 	"sns:GetTopicAttributes": {"sns:GetTopicAttributes", topic},
+
+	"sns:ListSubscriptionsByTopic": {"sns:ListSubscriptionsByTopic", topic},
 	// "… for AWS Batch": the bulk calls are in its table of operations.
 	"batch:CancelJob":     {"batch:CancelJob", jobs("jobId")},
 	"batch:CancelJobs":    {"batch:CancelJob", jobs("jobs")},
@@ -93,9 +95,19 @@ var special = map[string]func(*request) []Access{
 			"sts:RoleSessionName": {q.wire.Form.Text("RoleSessionName")},
 		}}}
 	},
+	// "… for AWS Identity and Access Management (IAM)".
+	"iam:SimulatePrincipalPolicy": func(q *request) []Access {
+		return []Access{{Action: "iam:SimulatePrincipalPolicy", Resource: q.wire.Form.Text("PolicySourceArn")}}
+	},
+	"iam:GetRole": func(q *request) []Access {
+		return []Access{{Action: "iam:GetRole", Resource: "arn:aws:iam::" + q.call.Account + ":role/" + q.wire.Form.Text("RoleName")}}
+	},
 	// "… for Amazon DynamoDB". The partition keys of items that are written are not known here.
 	"dynamodb:DescribeTable":      one("DescribeTable"),
 	"dynamodb:DescribeTimeToLive": one("DescribeTimeToLive"),
+
+	"dynamodb:DescribeContinuousBackups": one("DescribeContinuousBackups"),
+
 	"dynamodb:PutItem":            one("PutItem"),
 	"dynamodb:GetItem":            one("GetItem"),
 	"dynamodb:UpdateItem":         one("UpdateItem"),

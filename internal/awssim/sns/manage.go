@@ -116,7 +116,7 @@ func (s *SNS) getTopicAttributes(_ context.Context, _ *service.Call, in *service
 	out := xmlMap{
 		"TopicArn": t.arn, "Owner": t.account, "DisplayName": "",
 		"SubscriptionsConfirmed": strconv.Itoa(len(t.subscriptions)),
-		"SubscriptionsPending":   "0", "SubscriptionsDeleted": "0",
+		"SubscriptionsPending":   strconv.Itoa(len(t.pending)), "SubscriptionsDeleted": "0",
 	}
 	maps.Copy(out, t.attributes)
 	return &attributesOutput{out}, nil
@@ -134,7 +134,12 @@ func (s *SNS) setTopicAttributes(_ context.Context, _ *service.Call, in *service
 }
 
 func (s *SNS) subscribe(_ context.Context, _ *service.Call, in *service.Form) (*subscribeOutput, error) {
-	if protocol := in.Text("Protocol"); protocol != "sqs" {
+	switch protocol := in.Text("Protocol"); protocol {
+	case "sqs":
+	case "email":
+		err := s.subscribePending(in.Text("TopicArn"), protocol, in.Text("Endpoint"))
+		return &subscribeOutput{"pending confirmation"}, err
+	default:
 		return nil, invalid("Protocol: the simulator delivers to sqs only, not to %q", protocol)
 	}
 	arn, err := s.Subscribe(in.Text("TopicArn"), in.Text("Endpoint"), in.Map("Attributes"))
@@ -168,6 +173,7 @@ func (s *SNS) listSubscriptions(_ context.Context, c *service.Call, in *service.
 		for _, sub := range t.subscriptions {
 			all = append(all, sub.output())
 		}
+		all = append(all, t.pending...)
 	} else {
 		for _, sub := range s.subscriptions {
 			if sub.owner == c.Account && sub.topic.region == c.Region {

@@ -3,7 +3,8 @@
 //
 // Delivery is at once and in order, and is never tried again: what cannot be delivered, the
 // queue being gone, is dropped, as AWS does with client-side errors. Signatures in
-// notifications are made up. Protocols other than sqs are refused.
+// notifications are made up. Protocols other than sqs are refused, save email, whose subscriptions are never confirmed
+// and get nothing.
 package sns
 
 import (
@@ -37,6 +38,7 @@ type topic struct {
 	account       string
 	region        string
 	subscriptions []*subscription // in the order in which they were made
+	pending       []subscriptionOutput
 	attributes    map[string]string
 }
 
@@ -156,6 +158,21 @@ func (s *SNS) Subscribe(topicARN, queueARN string, attributes map[string]string)
 	t.subscriptions = append(t.subscriptions, sub)
 	s.subscriptions[sub.arn] = sub
 	return sub.arn, nil
+}
+
+// subscribePending makes a subscription that waits to be confirmed. It has no ARN yet: listings show "PendingConfirmation"
+// in its place ("ListSubscriptionsByTopic", SNS API Reference, and the answers of SNS in public issues).
+func (s *SNS) subscribePending(topicARN, protocol, endpoint string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.topics[topicARN]
+	if t == nil {
+		return noTopic()
+	}
+	t.pending = append(t.pending, subscriptionOutput{
+		SubscriptionArn: "PendingConfirmation", Owner: t.account, Protocol: protocol, Endpoint: endpoint, TopicArn: topicARN,
+	})
+	return nil
 }
 
 func (sub *subscription) set(name, value string) error {
